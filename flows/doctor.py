@@ -1,0 +1,63 @@
+"""What is installed here, and what is missing for what."""
+
+from __future__ import annotations
+
+import sys
+
+from stages import models
+from stages.artifacts import Record
+from stages.system import missing_packages
+from stages.translate import apertium, routes
+
+
+class Check(Record):
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    required: bool
+    """False for what only widens the choice of languages."""
+    detail: str
+
+
+def checks() -> list[Check]:
+    """Look at Python, system libraries, weights and optional translators."""
+    found = [_python(), _libraries()]
+    for model in models.catalogue().values():
+        problems = models.verify(model)
+        found.append(
+            Check(
+                name=f"model {model.name}",
+                ok=not problems,
+                required=True,
+                detail=f"{'; '.join(problems)}. Run: dubwright models fetch {model.name}"
+                if problems
+                else model.title,
+            )
+        )
+    found.append(_apertium())
+    return found
+
+
+def _apertium() -> Check:
+    hops = [hop for hop in routes.table().hops if hop.engine == "apertium"]
+    missing = dict.fromkeys(hop.package for hop in hops if hop.mode not in apertium.modes())
+    command = f"for es ca gl fr it run: sudo apt-get install -y apertium {' '.join(missing)}"
+    return Check(
+        name="apertium", ok=not missing, required=False, detail=command if missing else "es ca gl fr it"
+    )
+
+
+def _python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Check(name="python", ok=sys.version_info >= (3, 11), required=True, detail=version)
+
+
+def _libraries() -> Check:
+    missing = missing_packages()
+    return Check(
+        name="system libraries",
+        ok=not missing,
+        required=True,
+        detail=f"run: sudo apt-get install -y {' '.join(missing)}" if missing else "libEGL, libGLESv2, libGL",
+    )

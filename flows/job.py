@@ -1,0 +1,98 @@
+"""One job: a video, its target languages and its settings, checked before any work and delivered at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import langcodes
+
+from stages import models, pipeline
+from stages.artifacts import Artifact, SourceVideo
+from stages.deliver import Delivery, check_place, deliver
+from stages.deliver.report import Thresholds
+from stages.errors import InputError
+from stages.languages import normalise_tag
+from stages.media import open_source
+from stages.progress import Progress
+from stages.settings import Settings
+from stages.store import Stage, StageRun, Store
+from stages.system import require_libraries
+from stages.translate import check_pair
+
+Watch = Callable[[Stage, str | None], Progress]
+"""Called when a stage begins; returns what is told its progress."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked job."""
+
+    video: SourceVideo
+    targets: tuple[str, ...]
+    settings: Settings
+    out: Path
+
+
+def check(video: Path, targets: list[str], out: Path | None, settings: Settings, force: bool) -> Job:
+    """Check everything that can be checked before any work is done.
+
+    Raises:
+        InputError: the video, a language, a pair or the output folder cannot be used.
+        MissingEngineError: a model or a system library is missing.
+    """
+    tags = tuple(dict.fromkeys(normalise_tag(tag) for tag in targets))
+    if not tags:
+        raise InputError("no target language was given; add for example --to pt-BR.")
+    source = settings.transcribe.language
+    for tag in tags:
+        check_pair(source, tag)
+    opened = open_source(video)
+    folder = out or Path(f"{video.stem}.dub")
+    check_place(folder, video.stem, tags, force)
+    require_libraries()
+    needed = dict.fromkeys(
+        name for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES) for name in stage.models
+    )
+    for name in needed:
+        models.path(name)
+    return Job(opened, tags, settings, folder)
+
+
+@dataclass
+class Runner:
+    """Runs stages through the store, keeps what the report says of them, and tells a watcher."""
+
+    job: Job
+    watch: Watch
+    runs: list[StageRun] = field(default_factory=list)
+
+    def __call__(self, stage: Stage, *inputs: Any, language: str | None = None) -> Artifact:
+        """Run one stage (:class:`stages.pipeline.RunStage`)."""
+        store = Store(self.job.settings.work, self.job.video)
+        config = getattr(self.job.settings, stage.config)
+        artifact, run = store.run(stage, inputs, config, language, self.watch(stage, language))
+        self.runs.append(run)
+        return artifact
+
+    def runs_for(self, language: str) -> list[StageRun]:
+        """Return the runs that one language's dub is made of."""
+        return [run for run in self.runs if run.language in (None, language)]
+
+
+def translate(
+    job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[StageRun]]
+) -> Iterator[Delivery]:
+    """Dub the video into every target language and yield each as soon as it lies in the output folder."""
+    shared = pipeline.prepare(run, job.video, job.targets)
+    thresholds = Thresholds(max_cer=job.settings.inspect.max_cer)
+    for target in job.targets:
+        dub = pipeline.dub(run, job.video, shared, target)
+        yield deliver(job.out, job.video, shared, dub, runs_for(target), thresholds)
+
+
+def language_name(tag: str) -> str:
+    """Return a tag's English name."""
+    return langcodes.get(tag).display_name()

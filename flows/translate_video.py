@@ -1,0 +1,37 @@
+"""The Prefect flow: one video, many languages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict
+
+from flows import job
+from flows.tasks import TaskRunner, logged
+from stages import settings
+from stages.deliver import Delivery
+
+
+class Options(BaseModel):
+    """What can be chosen for a run, beside the video and its languages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    profile: str = "embedded"
+    out: Path | None = None
+    """Output folder; ``<stem>.dub`` when not given."""
+    force: bool = False
+    """Replace a dub that is already there."""
+    overrides: dict[str, Any] = {}
+    """Settings by section, e.g. ``{"diarize": {"speakers": 2}}``."""
+
+
+@flow(name="translate_video", flow_run_name="{video.stem} -> {target_languages}", persist_result=False)
+def translate_video(video: Path, target_languages: list[str], options: Options = Options()) -> list[Delivery]:  # noqa: B008
+    """Dub ``video`` into every target language and return where the dubs lie."""
+    chosen = settings.load(options.profile, options.overrides)
+    checked = job.check(video, target_languages, options.out, chosen, options.force)
+    runner = job.Runner(checked, logged)
+    return list(job.translate(checked, TaskRunner(runner), runner.runs_for))

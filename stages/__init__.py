@@ -1,0 +1,17 @@
+"""The stages of a dub: plain functions from artifacts to an artifact. No orchestration lives here.
+
+Importing this package switches off whatever usage reporting and hub look-ups the libraries would do: nothing leaves the
+machine. It must happen before they are imported, therefore here.
+"""
+
+import os
+
+os.environ.update(
+    {
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PYANNOTE_METRICS_ENABLED": "false",
+    }
+)

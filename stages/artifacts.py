@@ -1,0 +1,403 @@
+"""The data that flows between stages: frozen, typed, and nothing but metadata and relative paths.
+
+Arrays, sound and pictures live in files beside the artifact's manifest; an artifact names them by a path relative
+to its folder, which the store binds when it hands the artifact out (:meth:`Artifact.at`, :meth:`Artifact.file`).
+All times are integer milliseconds on the clip's own clock unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+
+class Record(BaseModel):
+    """A frozen, strict record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Artifact(Record):
+    """What a stage returns. Paths in it are relative to the folder it was written to."""
+
+    _folder: Path | None = PrivateAttr(default=None)
+    _files_digest: str = PrivateAttr(default="")
+
+    def at(self, folder: Path, files_digest: str = "") -> Self:
+        """Return this artifact bound to ``folder``; ``files_digest`` stands for the content of its files."""
+        bound = self.model_copy()
+        bound._folder = folder
+        bound._files_digest = files_digest
+        return bound
+
+    def file(self, relative: str) -> Path:
+        """Return the absolute path of one of this artifact's files."""
+        if self._folder is None:
+            raise RuntimeError(f"{type(self).__name__} is not bound to a folder")
+        return self._folder / relative
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the metadata and the files: what a later stage's key depends on."""
+        return hashlib.sha256((self.model_dump_json() + self._files_digest).encode()).hexdigest()
+
+
+class SourceVideo(Record):
+    """The user's file: read, never written. Its identity is its content, not its name."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def digest(self) -> str:
+        """The content's SHA-256."""
+        return self.sha256
+
+
+class PictureStream(Record):
+    """The video stream that is dubbed. Width and height are as shown, after rotation."""
+
+    index: int
+    width_px: int
+    height_px: int
+    rotation_deg: int
+    """Clockwise turn that the metadata asks a player to apply: 0, 90, 180 or 270."""
+    fps: Fraction
+    """Average frame rate; the real times are in ``Media.frame_times``."""
+    is_variable_rate: bool
+    frames: int
+    end_ms: int
+    """When the last frame stops being shown."""
+    codec: str
+
+
+class SoundStream(Record):
+    """One audio stream of the source."""
+
+    index: int
+    codec: str
+    rate_hz: int
+    channels: int
+    language: str | None
+    is_default: bool
+
+
+class Media(Artifact):
+    """What :func:`stages.media.ingest` found, with the chosen sound decoded once."""
+
+    file_name: str
+    duration_ms: int
+    """Length of the mix (the dubbed track is exactly as long); the picture's is ``picture.end_ms``."""
+    picture: PictureStream
+    sounds: tuple[SoundStream, ...]
+    sound_index: int
+    """Stream index of the track that is dubbed."""
+    mix: str = "mix.wav"
+    """48 kHz stereo 16-bit, starting at time zero of the clip, as long as the source's sound track."""
+    frame_times: str = "frame_times.npy"
+    """float64 (frames,): presentation time of every frame in ms from time zero of the clip."""
+    integrated_lufs: float | None
+    """EBU R128 loudness of the mix; None when it is digital silence."""
+
+
+class Separation(Artifact):
+    """Speech and everything else; ``voice + background`` is the mix, sample by sample."""
+
+    voice: str = "voice.wav"
+    """48 kHz mono 16-bit."""
+    voice_16k: str = "voice_16k.wav"
+    """16 kHz mono 16-bit: what the recognisers hear."""
+    background: str = "background.wav"
+    """48 kHz stereo 16-bit."""
+
+
+class Turn(Record):
+    """One speaker's stretch of speech."""
+
+    speaker: str
+    start_ms: int
+    end_ms: int
+
+
+class Diarization(Artifact):
+    """Who spoke when. Speakers are named ``S1``, ``S2`` ... in order of first appearance."""
+
+    turns: tuple[Turn, ...]
+    speakers: tuple[str, ...]
+    embeddings: str = "embeddings.npz"
+    """One float32 (256,) unit vector per speaker name."""
+
+
+class Word(Record):
+    """One recognised word with its times."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    probability: float
+
+
+class Line(Record):
+    """A sentence (or part of one) by one speaker: the unit that is translated, spoken and reported."""
+
+    id: int
+    speaker: str
+    start_ms: int
+    end_ms: int
+    text: str
+    words: tuple[Word, ...]
+
+
+class Unprocessed(Record):
+    """A stretch that was left as it is, and why."""
+
+    start_ms: int
+    end_ms: int
+    reason: str
+
+
+class Transcript(Artifact):
+    """What was said, in the source language. Line ids count from 1."""
+
+    language: str
+    """BCP-47 tag of the source language."""
+    language_probability: float
+    """1.0 when the user named the language."""
+    lines: tuple[Line, ...]
+    unprocessed: tuple[Unprocessed, ...]
+
+
+class ScriptLine(Record):
+    """One line to be spoken in the target language, in the slot of its source line."""
+
+    id: int
+    speaker: str
+    start_ms: int
+    end_ms: int
+    source_text: str
+    text: str
+    flags: tuple[str, ...] = ()
+
+
+class Script(Artifact):
+    """The translation of a transcript."""
+
+    source: str
+    target: str
+    route: tuple[str, ...]
+    """Engines in the order they were applied, e.g. ``("bergamot en>pt-BR", "apertium pt>es")``."""
+    lines: tuple[ScriptLine, ...]
+
+
+class ReadLine(Record):
+    """How a line is read: its phones and how long the synthesiser takes for it unhurried."""
+
+    id: int
+    ipa: str
+    """espeak-ng IPA with stress marks and punctuation."""
+    duration_ms: int
+    """Length at speed 1, leading and trailing silence included."""
+    lead_ms: int
+    """Silence before the first phone at speed 1."""
+    tail_ms: int
+    """Silence after the last phone at speed 1."""
+
+
+class Reading(Artifact):
+    """Every line of a script as phones, with measured durations."""
+
+    engine: str
+    lines: tuple[ReadLine, ...]
+
+
+class PlannedLine(Record):
+    """Where a line is spoken, and how fast."""
+
+    id: int
+    start_ms: int
+    """When its first phone sounds."""
+    end_ms: int
+    """When its last phone has ended."""
+    rate: float
+    """Speed relative to the synthesiser's unhurried reading; above 1 is faster."""
+    flags: tuple[str, ...] = ()
+
+
+class Plan(Artifact):
+    """The timing of a dub."""
+
+    lines: tuple[PlannedLine, ...]
+
+
+class VoiceSettings(Record):
+    """How one speaker is voiced for the whole video."""
+
+    speaker: str
+    voice: str
+    warp: float
+    """Vocal-tract length factor applied to the spectral envelope's frequency axis; 1 leaves it alone."""
+    f0_mean_log_hz: float
+    """Mean of ln F0 of the speaker's own voiced frames."""
+    f0_std_log: float
+    similarity_unmatched: float
+    """Cosine of the speaker embeddings: synthesiser's own voice against the speaker."""
+    similarity_matched: float
+    """The same after matching."""
+
+
+class Cast(Artifact):
+    """A voice for every speaker."""
+
+    voices: tuple[VoiceSettings, ...]
+    spectra: str = "spectra.npz"
+    """Per speaker name: float64 (bins,) long-term log-spectrum correction of the matched voice, in nepers."""
+
+
+class Phone(Record):
+    """A phone (IPA, length and nasalisation marks attached) and when it sounds, on the clip's clock."""
+
+    ipa: str
+    start_ms: int
+    end_ms: int
+
+
+class SpokenLine(Record):
+    """One synthesised line, placed in time."""
+
+    id: int
+    speaker: str
+    sound: str
+    """Mono 16-bit WAV at ``Speech.rate_hz``; its first sample is at ``sound_start_ms``."""
+    sound_start_ms: int
+    start_ms: int
+    """Onset of the first phone."""
+    end_ms: int
+    """End of the last phone."""
+    rate: float
+    phones: tuple[Phone, ...]
+    similarity: float
+    """Cosine of this line's speaker embedding with its speaker's."""
+    flags: tuple[str, ...] = ()
+
+
+class Speech(Artifact):
+    """The spoken dub, line by line."""
+
+    language: str
+    engine: str
+    rate_hz: int
+    lines: tuple[SpokenLine, ...]
+
+
+class Face(Record):
+    """One tracked face: an identity kept across frames."""
+
+    id: int
+    first_frame: int
+    last_frame: int
+
+
+class FaceTrack(Artifact):
+    """All faces of the picture, frame by frame. One track serves every target language."""
+
+    faces: tuple[Face, ...]
+    shots: tuple[tuple[int, int], ...]
+    """First and last frame (inclusive) of every shot."""
+    arrays: str = "track.npz"
+    """Per face id ``n``: ``frames_n`` int32 (k,), ``landmarks_n`` float32 (k, 478, 3) in px of the shown picture (z in
+    the same scale), ``pose_n`` float32 (k, 3) yaw, pitch, roll in degrees, ``blendshapes_n`` float32 (k, 52)."""
+
+
+class FaceTurn(Record):
+    """A turn whose speaker's face is seen, or the reason why none was chosen."""
+
+    speaker: str
+    start_ms: int
+    end_ms: int
+    face: int | None
+    margin: float
+    """How much better this face's mouth follows the speech than the next best one (correlation difference)."""
+    reason: str = ""
+
+
+class SpeakerFaces(Artifact):
+    """Which face speaks in which turn."""
+
+    turns: tuple[FaceTurn, ...]
+
+
+class Viseme(Record):
+    """One phone as the mouth makes it, with the kind of contact it must show."""
+
+    line_id: int
+    ipa: str
+    viseme: str
+    start_ms: int
+    end_ms: int
+    contact: str = ""
+    """``"closure"`` (p b m), ``"labiodental"`` (f v), or empty."""
+
+
+class Trajectory(Artifact):
+    """Where the lips must be in every frame of the clip, per speaker."""
+
+    speakers: tuple[str, ...]
+    visemes: tuple[Viseme, ...]
+    arrays: str = "trajectory.npz"
+    """Per speaker name: float32 (frames, 9), columns as :data:`language_packs.PARAMETERS`, 0-1; and
+    ``<speaker>.speaking`` bool (frames,): false where the mouth rests."""
+
+
+class LineClosures(Record):
+    """How many closing phones of a line were rendered on a visible face, and how many had to be."""
+
+    line_id: int
+    expected: int
+    reached: int
+
+
+class Unsynced(Record):
+    """Frames (inclusive) in which a speaking mouth was left as it was, and why."""
+
+    first_frame: int
+    last_frame: int
+    reason: str
+
+
+class Picture(Artifact):
+    """The re-rendered picture, or the statement that nothing in it was changed."""
+
+    video: str | None = "picture.mp4"
+    """H.264 with the source's frame times; None where no frame was changed and the source's stream is copied."""
+    changed_frames: int
+    closures: tuple[LineClosures, ...] = ()
+    unsynced: tuple[Unsynced, ...] = ()
+
+
+class Mixdown(Artifact):
+    """The dubbed sound."""
+
+    sound: str = "dub.wav"
+    """48 kHz stereo 16-bit, as long as the clip."""
+    integrated_lufs: float | None
+    true_peak_dbtp: float
+
+
+class LineCheck(Record):
+    """What a second listening found in one line."""
+
+    id: int
+    heard: str
+    cer: float
+
+
+class Inspection(Artifact):
+    """The dub transcribed back."""
+
+    lines: tuple[LineCheck, ...]
+    cer: float
+    """Over all lines: edits over characters."""

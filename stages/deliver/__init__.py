@@ -1,0 +1,108 @@
+"""Writes the output folder: all of a language's files appear together, or none of them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.artifacts import Record, SourceVideo
+from stages.deliver.mux import mux
+from stages.deliver.report import Thresholds, report, visemes
+from stages.errors import InputError
+from stages.media import printable
+from stages.pipeline import Dub, Shared
+from stages.store import StageRun
+from stages.subtitles import dub_cues, source_cues, write_srt
+
+
+class Delivery(Record):
+    """Where one dub lies, and what its report says."""
+
+    target: str
+    video: Path
+    subtitles: Path
+    source_subtitles: Path
+    report: Path
+    visemes: Path
+    content: dict[str, Any]
+    """The report itself."""
+
+
+def check_place(folder: Path, stem: str, targets: tuple[str, ...], force: bool) -> None:
+    """Check that the dubs can be written, before any work.
+
+    Raises:
+        InputError: the folder cannot be made or written to, or holds a dub already and ``force`` is not given.
+    """
+    shown = printable(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{shown} cannot be written to ({error.strerror}); give another folder with --out."
+        ) from error
+    held = [tag for tag in targets if (folder / f"{stem}.{tag}.mp4").exists()]
+    if held and not force:
+        raise InputError(
+            f"{shown} already holds this video's dub in {', '.join(held)}; add --force to replace it, or give another "
+            "folder with --out."
+        )
+
+
+def deliver(
+    folder: Path,
+    video: SourceVideo,
+    shared: Shared,
+    dub: Dub,
+    runs: Sequence[StageRun],
+    thresholds: Thresholds,
+) -> Delivery:
+    """Write one language's files into ``folder``; each is complete before any appears under its name.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    stem, tag, source = video.path.stem, dub.script.target, dub.script.source
+    content = report(video, shared, dub, runs, thresholds)
+    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".dubwright-"))
+    try:
+        own = dub_cues(dub.script, dub.speech)
+        heard = source_cues(shared.transcript)
+        files = {
+            "video": f"{stem}.{tag}.mp4",
+            "subtitles": f"{stem}.{tag}.srt",
+            "source_subtitles": f"{stem}.{source}.srt",
+            "report": f"{stem}.{tag}.report.json",
+            "visemes": f"{stem}.{tag}.visemes.json",
+        }
+        write_srt(scratch / files["subtitles"], own)
+        write_srt(scratch / files["source_subtitles"], heard)
+        _write_json(scratch / files["report"], content)
+        _write_json(scratch / files["visemes"], visemes(shared, dub))
+        mux(
+            scratch / files["video"], video, shared.media, dub.picture, dub.mixdown, dub.script,
+            {tag: own, source: heard}, scratch,
+        )  # fmt: skip
+        for name in files.values():
+            (scratch / name).replace(folder / name)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(
+                f"the disk of {printable(folder)} is full; free some space and run the same command again: finished "
+                "stages are kept."
+            ) from error
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Delivery(target=tag, content=content, **{key: folder / name for key, name in files.items()})
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,180 @@
+"""``report.json`` and ``visemes.json``: one record a line and one total, for programs and for people (schema 1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from language_packs import PARAMETERS
+from stages.artifacts import FaceTurn, Record, SourceVideo, SpokenLine
+from stages.inspect import InspectConfig
+from stages.pipeline import Dub, Shared
+from stages.store import StageRun
+
+SCHEMA = 1
+_LATE_MS = 80
+_ON_SCREEN_SHARE = 0.5
+
+
+class Thresholds(Record):
+    """Beyond these a line is flagged for a person."""
+
+    max_cer: float = InspectConfig().max_cer
+
+
+def report(
+    video: SourceVideo, shared: Shared, dub: Dub, runs: Sequence[StageRun], thresholds: Thresholds
+) -> dict[str, Any]:
+    """Return the report of one dub as plain data (see ``docs/report.md``)."""
+    lines = _lines(shared, dub, thresholds)
+    spoken = [line for line in lines if line["spoken_start_ms"] is not None]
+    unsynced = [
+        {"start_ms": start_ms, "end_ms": end_ms, "reason": f"lips not moved: {reason}"}
+        for start_ms, end_ms, reason in _unsynced_times(shared, dub)
+    ]
+    return {
+        "schema": SCHEMA,
+        "source": {
+            "file": shared.media.file_name,
+            "sha256": video.sha256,
+            "language": shared.transcript.language,
+            "language_probability": shared.transcript.language_probability,
+            "duration_ms": shared.media.duration_ms,
+            "picture": shared.media.picture.model_dump(mode="json"),
+            "integrated_lufs": shared.media.integrated_lufs,
+        },
+        "target": dub.script.target,
+        "route": list(dub.script.route),
+        "stages": [run.model_dump(mode="json") for run in runs],
+        "voices": [voice.model_dump(mode="json") for voice in dub.cast.voices],
+        "lines": lines,
+        "totals": {
+            "lines": len(lines),
+            "lines_spoken": len(spoken),
+            "lines_flagged": sum(bool(line["flags"]) for line in lines),
+            "cer": dub.inspection.cer,
+            "voice_similarity": _mean([line["voice_similarity"] for line in spoken]),
+            "starts_within_80_ms": _mean(
+                [abs(line["spoken_start_ms"] - line["start_ms"]) <= _LATE_MS for line in spoken]
+            ),
+            "closures_expected": sum(line["closures_expected"] for line in lines),
+            "closures_reached": sum(line["closures_reached"] for line in lines),
+            "speech_unprocessed_ms": sum(
+                item.end_ms - item.start_ms for item in shared.transcript.unprocessed
+            ),
+            "frames_changed": dub.picture.changed_frames,
+            "integrated_lufs": dub.mixdown.integrated_lufs,
+            "true_peak_dbtp": dub.mixdown.true_peak_dbtp,
+        },
+        "unprocessed": [item.model_dump() for item in shared.transcript.unprocessed] + unsynced,
+    }
+
+
+def needs_person(content: dict[str, Any]) -> bool:
+    """Return whether a report holds anything that a person should look at."""
+    return any(line["flags"] for line in content["lines"]) or content["totals"]["speech_unprocessed_ms"] > 0
+
+
+def visemes(shared: Shared, dub: Dub) -> dict[str, Any]:
+    """Return every spoken phone with its viseme, and every line's trajectory frame by frame."""
+    times_ms = np.load(shared.media.file(shared.media.frame_times))
+    arrays = np.load(dub.trajectory.file(dub.trajectory.arrays))
+    lines = []
+    for line in dub.speech.lines:
+        shown = np.flatnonzero((times_ms >= line.start_ms) & (times_ms <= line.end_ms))
+        first, last = (int(shown[0]), int(shown[-1])) if len(shown) else (0, -1)
+        values = arrays[line.speaker][first : last + 1]
+        lines.append(
+            {
+                "id": line.id,
+                "speaker": line.speaker,
+                "face": _face(line, shared.faces.turns),
+                "phones": [
+                    {
+                        "ipa": viseme.ipa,
+                        "viseme": viseme.viseme,
+                        "start_ms": viseme.start_ms,
+                        "end_ms": viseme.end_ms,
+                    }
+                    for viseme in dub.trajectory.visemes
+                    if viseme.line_id == line.id
+                ],
+                "trajectory": {
+                    "first_frame": first,
+                    "parameters": {
+                        name: [round(float(value), 4) for value in values[:, column]]
+                        for column, name in enumerate(PARAMETERS)
+                    },
+                },
+            }
+        )
+    return {"schema": SCHEMA, "fps": _fraction(shared), "lines": lines}
+
+
+def _lines(shared: Shared, dub: Dub, thresholds: Thresholds) -> list[dict[str, Any]]:
+    spoken = {line.id: line for line in dub.speech.lines}
+    checks = {check.id: check for check in dub.inspection.lines}
+    planned = {line.id: line for line in dub.plan.lines}
+    closures = {item.line_id: item for item in dub.picture.closures}
+    rows = []
+    for line in dub.script.lines:
+        voice, check, mouth = spoken.get(line.id), checks.get(line.id), closures.get(line.id)
+        flags = [*line.flags, *(planned[line.id].flags if line.id in planned else ())]
+        flags += [flag for flag in (voice.flags if voice else ()) if flag not in flags]
+        if check is not None and check.cer > thresholds.max_cer:
+            flags.append("hard to understand")
+        rows.append(
+            {
+                "id": line.id,
+                "speaker": line.speaker,
+                "source_text": line.source_text,
+                "text": line.text,
+                "start_ms": line.start_ms,
+                "end_ms": line.end_ms,
+                "spoken_start_ms": voice.start_ms if voice else None,
+                "spoken_end_ms": voice.end_ms if voice else None,
+                "rate": round(voice.rate, 4) if voice else None,
+                "cer": check.cer if check else None,
+                "heard": check.heard if check else None,
+                "voice_similarity": round(voice.similarity, 4) if voice else None,
+                "closures_expected": mouth.expected if mouth else 0,
+                "closures_reached": mouth.reached if mouth else 0,
+                "on_screen": voice is not None and _face(voice, shared.faces.turns) is not None,
+                "flags": flags,
+            }
+        )
+    return rows
+
+
+def _face(line: SpokenLine, turns: tuple[FaceTurn, ...]) -> int | None:
+    """Return the face seen for most of the line, if it is seen for at least half of it."""
+    seen: Counter[int] = Counter()
+    for turn in turns:
+        overlap_ms = min(turn.end_ms, line.end_ms) - max(turn.start_ms, line.start_ms)
+        if turn.face is not None and turn.speaker == line.speaker and overlap_ms > 0:
+            seen[turn.face] += overlap_ms
+    if not seen:
+        return None
+    face, shown_ms = seen.most_common(1)[0]
+    return face if shown_ms >= _ON_SCREEN_SHARE * (line.end_ms - line.start_ms) else None
+
+
+def _unsynced_times(shared: Shared, dub: Dub) -> list[tuple[int, int, str]]:
+    times_ms = np.load(shared.media.file(shared.media.frame_times))
+    ends_ms = [*times_ms[1:], shared.media.picture.end_ms]
+    return [
+        (round(float(times_ms[item.first_frame])), round(float(ends_ms[item.last_frame])), item.reason)
+        for item in dub.picture.unsynced
+    ]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return round(float(np.mean(values)), 4) if values else None
+
+
+def _fraction(shared: Shared) -> str:
+    fps = shared.media.picture.fps
+    return f"{fps.numerator}/{fps.denominator}"

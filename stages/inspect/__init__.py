@@ -1,0 +1,63 @@
+"""Listens to the finished dub a second time: transcribes every line back and counts the edits."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+
+import langcodes
+
+from stages import models
+from stages.artifacts import Inspection, LineCheck, Mixdown, Record, Script, Speech
+from stages.progress import Progress
+from stages.sound import SAMPLE_RATE_HZ, SPEECH_RATE_HZ, read_span, resample
+
+VERSION = 1
+_MARGIN_MS = 150
+"""Kept around a line so that its first and last sounds are heard whole."""
+
+
+class InspectConfig(Record):
+    """How the dub is checked."""
+
+    model: str = "whisper-base"
+    """Name of the Whisper model in ``models.toml``."""
+    max_cer: float = 0.3
+    """A line whose back-transcription differs more than this is flagged for a person."""
+
+
+def inspect(
+    script: Script, speech: Speech, mixdown: Mixdown, config: InspectConfig, out: Path, progress: Progress
+) -> Inspection:
+    """Transcribe every spoken line of the mix back in the target language.
+
+    The character error rate (CER) is that of jiwer on normalised text: lower case, no punctuation, one space
+    between words.
+    """
+    import jiwer
+
+    from stages.transcribe.faster_whisper_engine import WhisperEngine
+
+    engine = WhisperEngine(models.path(config.model))
+    language = langcodes.get(script.target).language
+    assert language is not None
+    texts = {line.id: line.text for line in script.lines}
+    checks, references, heard_texts = [], [], []
+    for number, line in enumerate(speech.lines, start=1):
+        sound = read_span(mixdown.file(mixdown.sound), line.start_ms - _MARGIN_MS, line.end_ms + _MARGIN_MS)
+        heard = engine.recognise(resample(sound.mean(axis=1), SAMPLE_RATE_HZ, SPEECH_RATE_HZ), language, "transcribe")
+        reference = normalised(texts[line.id])
+        references.append(reference)
+        heard_texts.append(normalised(heard))
+        cer = jiwer.cer(reference, heard_texts[-1]) if reference else 0.0
+        checks.append(LineCheck(id=line.id, heard=heard, cer=round(float(cer), 4)))
+        progress(number / len(speech.lines))
+    total = float(jiwer.cer(references, heard_texts)) if any(references) else 0.0
+    return Inspection(lines=tuple(checks), cer=round(total, 4))
+
+
+def normalised(text: str) -> str:
+    """Return text as it is compared: NFKC, case-folded, letters, marks and digits only, single spaces."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return re.sub(r"\s+", " ", re.sub(r"[^\w\s]|_", " ", folded)).strip()

@@ -1,0 +1,133 @@
+"""Faces tracked, the speaking one chosen, and its mouth moved to the dub: the engine ``mesh``.
+
+The speaker's own pixels are re-used at native resolution: mouth frames of the same clip are retrieved, warped to the
+trajectory by a small mesh and blended in; every pixel outside the mask stays as it was. One module per part:
+
+========================  ==============================================================================
+``detector tracking``     landmarks of every face in every frame (``shots``, ``track_file`` beside them)
+``speaker``               which face speaks in which turn
+``geometry landmarks``    the mouth measured in the head's own frame
+``targets``               trajectory -> this speaker's lips (articulation model, rest pose, closures)
+``library retrieval``     mouth frames of the clip, and which one serves each frame
+``warp composite``        the mesh, and the way back into the picture
+``fallback plan render``  where the mouth is driven and how strongly; the frames made
+``measure``               the result tracked again and compared with what was asked for
+========================  ==============================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.artifacts import (
+    Diarization,
+    FaceTrack,
+    Media,
+    Picture,
+    Record,
+    Separation,
+    SourceVideo,
+    SpeakerFaces,
+    Trajectory,
+)
+from stages.progress import Progress
+
+VERSION = 1
+
+
+class TrackConfig(Record):
+    """How faces are found and followed."""
+
+    min_face_px: float = 24.0
+    """Smaller faces are not followed."""
+    min_face_frames: int = 5
+    """A face seen in fewer frames is dropped."""
+    cut_threshold: float = 27.0
+    """Mean HSV difference (0-255) of successive frames that counts as a cut."""
+    min_shot_frames: int = 8
+    landmark_window: int = 5
+    """Frames of the zero-phase Savitzky-Golay filter of the landmarks (odd; order 2): passes a 4 Hz mouth at .93."""
+    pose_window: int = 7
+    """The same for the head's angles."""
+
+
+class SpeakerConfig(Record):
+    """How a turn is given to a face."""
+
+    min_margin: float = 0.15
+    """By how much the best face must lead the next one; below it no face is changed."""
+    min_motion_iod: float = 0.012
+    """Standard deviation of the aperture inside a turn below which a mouth does not speak."""
+    max_lag_ms: int = 120
+    """Largest shift between mouth and sound that is looked at."""
+
+
+class LipsyncConfig(Record):
+    """How the mouth is moved and drawn."""
+
+    transition_frames: int = 5
+    """Frames over which the dub's mouth fades in and out beside untouched frames."""
+    full_yaw_deg: float = 30.0
+    """Turned further than this the movement fades ..."""
+    max_yaw_deg: float = 50.0
+    """... and ends here."""
+    max_pitch_deg: float = 35.0
+    min_face_px: float = 48.0
+    """Smaller faces are left as they are."""
+    library_frames: int = 600
+    """Most mouth frames of the clip that are kept for retrieval, per face."""
+    candidates: int = 40
+    """Mouth frames considered for each frame."""
+    closed_gap_iod: float = 0.03
+    """Inner gap at which a mouth counts as closed when the result is tracked again."""
+    crf: int = 17
+    """x264's constant rate factor."""
+    preset: str = "veryfast"
+    encoder_threads: int = 2
+    """Fixed, because x264's output depends on it."""
+
+
+def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, progress: Progress) -> FaceTrack:
+    """Follow every face through the clip and write ``track.npz`` to ``out``.
+
+    Raises:
+        MissingEngineError: the landmark model or a system library that it needs is missing.
+    """
+    from stages.lipsync import tracking
+
+    return tracking.track(video, media, config, out, progress)
+
+
+def assign_faces(
+    track: FaceTrack,
+    media: Media,
+    diarization: Diarization,
+    separation: Separation,
+    config: SpeakerConfig,
+    out: Path,
+    progress: Progress,
+) -> SpeakerFaces:
+    """Say which face speaks in every turn, shot by shot, or why none is chosen. Writes no file."""
+    from stages.lipsync import speaker
+
+    return speaker.assign_faces(track, media, diarization, separation, config, progress)
+
+
+def sync(
+    video: SourceVideo,
+    media: Media,
+    track: FaceTrack,
+    faces: SpeakerFaces,
+    trajectory: Trajectory,
+    config: LipsyncConfig,
+    out: Path,
+    progress: Progress,
+) -> Picture:
+    """Re-render the speaking mouths to the trajectory and write ``picture.mp4``, unless nothing changes.
+
+    Raises:
+        MissingEngineError: the landmark model or a system library that it needs is missing.
+    """
+    from stages.lipsync import render
+
+    return render.sync(video, media, track, faces, trajectory, config, out, progress)

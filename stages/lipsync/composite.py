@@ -1,0 +1,59 @@
+"""Back into the picture: the frame's own skin moved by the mesh, the retrieved mouth blended over it in bands.
+
+Bands (Burt & Adelson 1983, "A multiresolution spline with application to image mosaics") let the light cross the seam
+slowly and the skin's grain quickly. Everything outside the mask is the source, bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+_LEVELS = 4
+
+
+class Box(NamedTuple):
+    """A rectangle of the picture in px; right and bottom are exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def soft_mask(contour: np.ndarray, shape: tuple[int, int], grow_px: float, feather_px: float) -> np.ndarray:
+    """Return float32 (h, w) 0-1: a closed contour (n, 2) px, grown and feathered, exactly 0 beyond both."""
+    mask = np.zeros(shape, dtype=np.uint8)
+    cv2.fillPoly(mask, [np.rint(contour * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
+    size = 2 * max(1, round(grow_px)) + 1
+    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    size = 2 * max(1, round(feather_px)) + 1
+    return cv2.GaussianBlur(mask, (size, size), 0).astype(np.float32) / 255
+
+
+def blend_bands(over: np.ndarray, under: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return float32 (h, w, 3): ``over`` where the mask (h, w) is 1, ``under`` where it is 0, blended per band."""
+    levels = min(_LEVELS, max(1, int(np.log2(min(mask.shape))) - 2))
+    bands = []
+    for _ in range(levels - 1):
+        size = (mask.shape[1], mask.shape[0])
+        smaller_over, smaller_under, smaller_mask = cv2.pyrDown(over), cv2.pyrDown(under), cv2.pyrDown(mask)
+        detail_over = over - cv2.pyrUp(smaller_over, dstsize=size)
+        detail_under = under - cv2.pyrUp(smaller_under, dstsize=size)
+        bands.append(detail_under + mask[..., None] * (detail_over - detail_under))
+        over, under, mask = smaller_over, smaller_under, smaller_mask
+    blended = under + mask[..., None] * (over - under)
+    for band in reversed(bands):
+        blended = cv2.pyrUp(blended, dstsize=(band.shape[1], band.shape[0])) + band
+    return blended
+
+
+def paste(frame: np.ndarray, box: Box, rendered: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return a copy of ``frame`` with ``rendered`` (h, w, 3) in the box, by ``mask`` (h, w) 0-1; equal where it is 0."""
+    result = frame.copy()
+    part = result[box.top : box.bottom, box.left : box.right]
+    mixed = part + mask[..., None] * (rendered - part)
+    np.copyto(part, np.clip(np.rint(mixed), 0, 255).astype(np.uint8), where=(mask > 0)[..., None])
+    return result

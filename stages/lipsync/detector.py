@@ -1,0 +1,170 @@
+"""MediaPipe's Face Landmarker on a square window of the picture.
+
+The detector inside the model is made for selfies: it misses faces below about an eighth of the picture. So it is only
+ever shown windows: the whole frame, overlapping tiles (:func:`search_windows`), or the surroundings of a known face.
+Each window is read on its own (image mode): the video mode's own smoothing lags behind the lips.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from stages import models
+from stages.errors import MissingEngineError
+
+_WINDOW_PX = 256
+"""Side that a window is scaled to: what the landmark network takes."""
+_INSTALL = "apt-get install libegl1 libgles2 libgl1"
+
+
+class Window(NamedTuple):
+    """A square of the picture, in px; it may reach over the edge."""
+
+    x: float
+    y: float
+    side: float
+
+
+class FaceReading(NamedTuple):
+    """One face in one frame."""
+
+    landmarks: np.ndarray
+    """float32 (478, 3) px of the picture; z in the same scale, smaller is nearer."""
+    pose: np.ndarray
+    """float32 (3,) yaw, pitch, roll in degrees; 0 looks at the camera."""
+    blendshapes: np.ndarray
+    """float32 (52,) ARKit coefficients."""
+
+    @property
+    def window(self) -> Window:
+        """The square around the landmarks."""
+        low, high = self.landmarks[:, :2].min(axis=0), self.landmarks[:, :2].max(axis=0)
+        side = float((high - low).max())
+        x, y = (low + high) / 2 - side / 2
+        return Window(float(x), float(y), side)
+
+
+class FaceReader:
+    """Finds and measures faces in windows of a frame. Use as a context manager: it holds about 60 MB.
+
+    Raises:
+        MissingEngineError: the weights or a system library is missing.
+    """
+
+    def __init__(self, max_faces: int = 2) -> None:
+        weights = models.path("face-landmarker-v2") / "face_landmarker_v2.task"
+        try:
+            import mediapipe
+            from mediapipe.tasks.python import BaseOptions, vision
+
+            options = vision.FaceLandmarkerOptions(
+                base_options=BaseOptions(
+                    model_asset_path=str(weights), delegate=BaseOptions.Delegate.CPU
+                ),
+                running_mode=vision.RunningMode.IMAGE,
+                num_faces=max_faces,
+                output_face_blendshapes=True,
+                output_facial_transformation_matrixes=True,
+            )
+            with _quiet_native_log():
+                self._landmarker = vision.FaceLandmarker.create_from_options(options)
+        except OSError as error:
+            raise MissingEngineError(
+                f"the face tracker needs a system library that is missing ({error}). Run: {_INSTALL}"
+            ) from error
+        self._image = lambda rgb: mediapipe.Image(mediapipe.ImageFormat.SRGB, rgb)
+
+    def __enter__(self) -> FaceReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._landmarker.close()
+
+    def read(self, bgr: np.ndarray, window: Window) -> list[FaceReading]:
+        """Return the faces in a window of a frame (uint8 BGR (h, w, 3)), in no order."""
+        scale = _WINDOW_PX / window.side
+        to_window = np.array([[scale, 0, -window.x * scale], [0, scale, -window.y * scale]])
+        shrinks = scale < 0.5
+        if shrinks:
+            crop = cv2.resize(_cut(bgr, window), (_WINDOW_PX, _WINDOW_PX), interpolation=cv2.INTER_AREA)
+        else:
+            crop = cv2.warpAffine(bgr, to_window, (_WINDOW_PX, _WINDOW_PX), flags=cv2.INTER_LINEAR)
+        found = self._landmarker.detect(self._image(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)))
+        return [
+            FaceReading(_in_picture(points, window), _angles_deg(matrix), _scores(shapes))
+            for points, matrix, shapes in zip(
+                found.face_landmarks, found.facial_transformation_matrixes, found.face_blendshapes, strict=True
+            )
+        ]
+
+
+def whole(width_px: int, height_px: int) -> Window:
+    """Return the square window that holds the whole frame."""
+    side = max(width_px, height_px)
+    return Window((width_px - side) / 2, (height_px - side) / 2, side)
+
+
+def search_windows(width_px: int, height_px: int, side_px: float) -> Iterator[Window]:
+    """Yield tiles of one size that cover the frame, each overlapping the next by half."""
+    columns, rows = (max(1, math.ceil(2 * length / side_px) - 1) for length in (width_px, height_px))
+    for row in range(rows):
+        for column in range(columns):
+            yield Window(
+                (width_px - side_px) * (column / (columns - 1) if columns > 1 else 0.5),
+                (height_px - side_px) * (row / (rows - 1) if rows > 1 else 0.5),
+                side_px,
+            )
+
+
+def _cut(bgr: np.ndarray, window: Window) -> np.ndarray:
+    """Return the window's pixels, black beyond the frame."""
+    left, top, side = round(window.x), round(window.y), round(window.side)
+    height, width = bgr.shape[:2]
+    inside = bgr[max(0, top) : top + side, max(0, left) : left + side]
+    if inside.shape[:2] == (side, side):
+        return inside
+    canvas = np.zeros((side, side, 3), dtype=np.uint8)
+    y, x = max(0, -top), max(0, -left)
+    canvas[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return canvas
+
+
+def _in_picture(points: list, window: Window) -> np.ndarray:
+    relative = np.array([(point.x, point.y, point.z) for point in points], dtype=np.float32)
+    return relative * np.float32(window.side) + np.array([window.x, window.y, 0], dtype=np.float32)
+
+
+def _scores(shapes: list) -> np.ndarray:
+    return np.array([shape.score for shape in shapes], dtype=np.float32)
+
+
+def _angles_deg(matrix: np.ndarray) -> np.ndarray:
+    """Return yaw, pitch and roll of the head's 4x4 pose matrix."""
+    rotation = np.asarray(matrix)[:3, :3]
+    rotation = rotation / np.linalg.norm(rotation, axis=0, keepdims=True)
+    yaw = math.atan2(rotation[0, 2], rotation[2, 2])
+    pitch = math.asin(float(np.clip(-rotation[1, 2], -1, 1)))
+    roll = math.atan2(rotation[1, 0], rotation[1, 1])
+    return np.degrees(np.array([yaw, pitch, roll])).astype(np.float32)
+
+
+@contextlib.contextmanager
+def _quiet_native_log() -> Iterator[None]:
+    """Keep what the native library prints while it loads out of the user's terminal; errors still raise."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

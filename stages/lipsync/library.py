@@ -1,0 +1,103 @@
+"""The clip's own mouths: crops of one face's lower part on disk, and the skin colour of every frame.
+
+One pass over the clip fills the libraries of all faces that speak. Crops lie in a temporary file, so memory does not
+grow with the clip; for long clips, runs of neighbouring frames are taken at even distances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.lipsync.geometry import picture_iod_px
+from stages.lipsync.landmarks import LIPS
+
+_MARGIN_IOD = 0.3
+"""Skin around the lips that a crop holds."""
+_RUN_FRAMES = 25
+SKIN = np.array([164, 167, 393, 92, 322, 57, 287, 43, 273, 106, 335, 83, 18, 313, 212, 432])
+"""Points around the mouth whose colour stands for the light on it."""
+
+
+class Crop(NamedTuple):
+    """Pixels of one source frame around the mouth."""
+
+    bgr: np.ndarray
+    """uint8 (h, w, 3)."""
+    left: int
+    top: int
+    """Where its first pixel lies in the picture."""
+
+
+@dataclass
+class _Entry:
+    position: int
+    shape: tuple[int, int, int]
+    left: int
+    top: int
+
+
+class MouthLibrary:
+    """Mouth crops of one face, by row of its track. Remove the file with :meth:`close`."""
+
+    def __init__(self, path: Path, rows: np.ndarray, track_rows: int) -> None:
+        self.rows = rows
+        """int (n,): which rows of the face's track are kept, ascending."""
+        self.skin = np.zeros((track_rows, 3), dtype=np.float32)
+        """(k, 3): mean BGR of the skin around the mouth in every row."""
+        self._kept = set(rows.tolist())
+        self._path, self._file = path, path.open("w+b")
+        self._entries: dict[int, _Entry] = {}
+
+    def add(self, row: int, bgr: np.ndarray, landmarks: np.ndarray) -> None:
+        """Take what is needed of a frame (uint8 (h, w, 3)) with the face's landmarks (478, 3) px."""
+        self.skin[row] = skin_color(bgr, landmarks)
+        if row not in self._kept:
+            return
+        height, width = bgr.shape[:2]
+        margin = _MARGIN_IOD * float(picture_iod_px(landmarks))
+        low = np.clip(landmarks[LIPS, :2].min(axis=0) - margin, 0, [width - 2, height - 2]).astype(int)
+        high = np.clip(landmarks[LIPS, :2].max(axis=0) + margin, low + 2, [width, height]).astype(int)
+        crop = np.ascontiguousarray(bgr[low[1] : high[1], low[0] : high[0]])
+        self._entries[row] = _Entry(self._file.seek(0, 2), crop.shape, int(low[0]), int(low[1]))
+        self._file.write(crop.tobytes())
+
+    def crop(self, row: int) -> Crop:
+        """Return the crop of one kept row."""
+        entry = self._entries[row]
+        self._file.seek(entry.position)
+        data = self._file.read(int(np.prod(entry.shape)))
+        return Crop(np.frombuffer(data, np.uint8).reshape(entry.shape), entry.left, entry.top)
+
+    def close(self) -> None:
+        """Forget the crops."""
+        self._file.close()
+        self._path.unlink()
+
+
+def chosen_rows(usable: np.ndarray, limit: int) -> np.ndarray:
+    """Return at most ``limit`` of the usable rows: all, or runs of neighbours at even distances."""
+    if len(usable) <= limit:
+        return usable
+    runs = np.array_split(usable, len(usable) // _RUN_FRAMES)
+    taken = np.linspace(0, len(runs) - 1, limit // _RUN_FRAMES).round().astype(int)
+    return np.concatenate([runs[run][:_RUN_FRAMES] for run in taken])
+
+
+def skin_color(bgr: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Return the mean BGR of 5x5 px around the :data:`SKIN` points."""
+    height, width = bgr.shape[:2]
+    x = np.clip(np.rint(landmarks[SKIN, 0]).astype(int), 2, width - 3)
+    y = np.clip(np.rint(landmarks[SKIN, 1]).astype(int), 2, height - 3)
+    offsets_y, offsets_x = np.mgrid[-2:3, -2:3].reshape(2, -1)
+    pixels = bgr[y[:, None] + offsets_y, x[:, None] + offsets_x]
+    return pixels.reshape(-1, 3).mean(axis=0)
+
+
+def color_gains(wanted: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return the gains (3,) that bring one skin colour to another, within .8-1.25."""
+    return np.clip((wanted + 1.0) / (given + 1.0), 0.8, 1.25).astype(np.float32)
+

@@ -1,0 +1,91 @@
+"""The points of the lower face where the plan wants them: the model's shape, then the exact gap."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stages.lipsync.landmarks import (
+    JAW_CONTOUR,
+    LIPS,
+    LOWER_FACE,
+    LOWER_INNER,
+    LOWER_MIDDLE,
+    LOWER_OUTER,
+    UPPER_INNER,
+    UPPER_MIDDLE,
+    UPPER_OUTER,
+)
+from stages.lipsync.plan import FacePlan
+
+_UPPER_ROWS = (UPPER_INNER, UPPER_MIDDLE, UPPER_OUTER)
+_LOWER_ROWS = (LOWER_INNER, LOWER_MIDDLE, LOWER_OUTER)
+_SHARES = (1.0, 0.9, 0.7)
+"""How much of a correction of the inner edge the inner, middle and outer lip points follow."""
+_LINE_SHARES = (1.0, 0.6, 0.0)
+"""The same for the line on which the lips meet."""
+_MEASURED = slice(4, 7)
+"""Columns of the three pairs that the inner gap is measured on."""
+_SMOOTH_BELOW_IOD, _FREE_ABOVE_IOD = 0.04, 0.1
+"""Nearly closed lips meet on a smooth line; an open mouth has the outline that the model gives it."""
+_MIN_THICKNESS = 0.45
+"""The red of a lip never gets thinner than this share of its mean in the clip."""
+_LIP_ROWS = np.searchsorted(LOWER_FACE, LIPS)
+_CONTOUR_ROWS = np.searchsorted(LOWER_FACE, JAW_CONTOUR)
+_CONTOUR_SHARE = np.sin(np.linspace(0, np.pi, len(JAW_CONTOUR)))
+"""The chin carries the contour along; beside the ears it stands still."""
+
+
+def target_points(plan: FacePlan, row: int, face: np.ndarray) -> np.ndarray:
+    """Return the face (478, 3) in the head frame with its lower part where the plan wants it.
+
+    Lips go to the model's shape plus the slow expression; the skin around them keeps its own deviation from the model.
+    At strength 0 the face is returned as it is.
+    """
+    model, strength = plan.model, float(plan.strength[row])
+    wanted = model.points(plan.target[row : row + 1])[0]
+    now = face[LOWER_FACE]
+    moved = now + wanted - model.points(plan.source[row : row + 1])[0]
+    moved[_CONTOUR_ROWS] = now[_CONTOUR_ROWS] + _CONTOUR_SHARE[:, None] * (moved[_CONTOUR_ROWS] - now[_CONTOUR_ROWS])
+    moved[_LIP_ROWS] = wanted[_LIP_ROWS] + plan.expression[row]
+    result = face.copy()
+    result[LOWER_FACE] = moved
+    set_gap(result, float(plan.target[row, 0]))
+    keep_thickness(result, plan.reference)
+    result[LIPS] = face[LIPS] + strength * (result[LIPS] - face[LIPS])
+    return result
+
+
+def set_gap(face: np.ndarray, gap_iod: float) -> None:
+    """Bring the inner gap of a face (478, 3) in the head frame to exactly ``gap_iod``, in place.
+
+    The opening keeps its outline, scaled, as far as it is open; a closed mouth gets a parabola and a smooth lip line.
+    The red of the lips follows.
+    """
+    upper, lower = face[UPPER_INNER, 1], face[LOWER_INNER, 1]
+    across = np.linspace(-1, 1, len(upper))
+    gaps = np.maximum(lower - upper, 0)
+    parabola = 1 - across**2
+    openness = float(np.clip((gaps[_MEASURED].mean() - _SMOOTH_BELOW_IOD) / (_FREE_ABOVE_IOD - _SMOOTH_BELOW_IOD), 0, 1))
+    outline = parabola / parabola[_MEASURED].mean()
+    if openness > 0:
+        outline = openness * gaps / gaps[_MEASURED].mean() + (1 - openness) * outline
+    change = gap_iod * outline - (lower - upper)
+    line = (upper + lower) / 2
+    smooth = np.polynomial.Polynomial.fit(across, line, deg=4, w=np.r_[3, np.ones(len(line) - 2), 3])(across)
+    bend = (1 - openness) * (smooth - line)
+    inside = slice(1, -1)
+    for share, line_share, above, below in zip(_SHARES, _LINE_SHARES, _UPPER_ROWS, _LOWER_ROWS, strict=True):
+        face[above[inside], 1] += (line_share * bend - share * change / 2)[inside]
+        face[below[inside], 1] += (line_share * bend + share * change / 2)[inside]
+
+
+def keep_thickness(face: np.ndarray, reference: np.ndarray) -> None:
+    """Move the outer contour of lips that have become too thin, or have folded over, outwards, in place."""
+    inside = slice(1, -1)
+    for rows, outwards in ((_UPPER_ROWS, -1), (_LOWER_ROWS, 1)):
+        inner, middle, outer = (row[inside] for row in rows)
+        least = _MIN_THICKNESS * np.maximum(outwards * (reference[outer, 1] - reference[inner, 1]), 0)
+        missing = np.maximum(least - outwards * (face[outer, 1] - face[inner, 1]), 0)
+        face[outer, 1] += outwards * missing
+        between = (face[inner, 1] + face[outer, 1]) / 2
+        face[middle, 1] = np.where(missing > 0, between, face[middle, 1])

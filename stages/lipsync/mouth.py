@@ -1,0 +1,101 @@
+"""One mouth drawn into one frame: where its points must be, the mesh, the retrieved pixels, the blend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
+from stages.lipsync.geometry import fit_poses
+from stages.lipsync.landmarks import OUTER_RING
+from stages.lipsync.library import MouthLibrary, color_gains
+from stages.lipsync.lips import target_points
+from stages.lipsync.plan import FacePlan
+from stages.lipsync.warp import Mesh, build_mesh, paint_triangles, sampling_map, vertices
+
+_GROW_IOD, _FEATHER_IOD = 0.07, 0.05
+"""The retrieved mouth covers the lips grown by this, and fades over this."""
+
+
+@dataclass
+class MouthPainter:
+    """Draws one face's planned mouth."""
+
+    plan: FacePlan
+    library: MouthLibrary
+
+    def __post_init__(self) -> None:
+        self._mesh: Mesh = build_mesh(self.plan.reference)
+
+    def close(self) -> None:
+        """Remove the library's file."""
+        self.library.close()
+
+    def draw(self, frame: np.ndarray, row: int) -> tuple[np.ndarray, Box]:
+        """Return the frame (uint8 (h, w, 3)) with the mouth of this row moved, and the box that holds all changes."""
+        landmarks = self.plan.states.landmarks(row, row + 1)
+        pose = fit_poses(landmarks, self.plan.reference)
+        iod_px = float(pose.scale[0])
+        wanted = pose.to_picture(target_points(self.plan, row, pose.to_head(landmarks)[0])[None])[0, :, :2]
+        seen = landmarks[0, :, :2].astype(np.float64)
+        source, target = vertices(seen, seen, iod_px), vertices(wanted, seen, iod_px)
+        box = _box_around(np.concatenate([source, target]), 2, frame.shape)
+        origin = np.array([box.left, box.top])
+        painted = paint_triangles(self._mesh, target - origin, box.right - box.left, box.bottom - box.top)
+        part = frame[box.top : box.bottom, box.left : box.right]
+        place = sampling_map(self._mesh, painted, target - origin, source - origin)
+        skin = _sample(part, place)
+        moved = _is_moved(place)
+        mouth, cover, inner = self._mouth(row, painted, target - origin, wanted[OUTER_RING] - origin, iod_px)
+        y, x = slice(inner.top, inner.bottom), slice(inner.left, inner.right)
+        strength = min(1.0, 4 * float(self.plan.strength[row]))
+        blended = blend_bands(mouth, skin[y, x], cover * strength)
+        reach = np.clip(3 * cv2.GaussianBlur(cover, (0, 0), max(0.6, 0.01 * iod_px)), 0, 1)[..., None] * strength
+        skin[y, x] += reach * (blended - skin[y, x])
+        moved[y, x] |= reach[..., 0] > 0
+        return paste(frame, box, skin, moved.astype(np.float32)), box
+
+    def _mouth(
+        self, row: int, painted: np.ndarray, target: np.ndarray, lips: np.ndarray, iod_px: float
+    ) -> tuple[np.ndarray, np.ndarray, Box]:
+        """Return the retrieved mouth (h, w, 3) in its box inside the painted region, with its mask."""
+        grow, feather = _GROW_IOD * iod_px, _FEATHER_IOD * iod_px
+        inner = _box_around(lips, grow + 2 * feather + 3, painted.shape)
+        origin = np.array([inner.left, inner.top])
+        part = np.ascontiguousarray(painted[inner.top : inner.bottom, inner.left : inner.right])
+        first, second = self.plan.picks[row]
+        mouth = self._retrieved(row, int(first), part, target - origin)
+        if second >= 0:
+            weight = float(self.plan.mix[row])
+            mouth = (1 - weight) * mouth + weight * self._retrieved(row, int(second), part, target - origin)
+        return mouth, soft_mask(lips - origin, part.shape, grow, feather), inner
+
+    def _retrieved(self, row: int, pick: int, painted: np.ndarray, target: np.ndarray) -> np.ndarray:
+        landmarks = self.plan.states.landmarks(pick, pick + 1)
+        pose = fit_poses(landmarks, self.plan.reference)
+        crop = self.library.crop(pick)
+        seen = landmarks[0, :, :2].astype(np.float64)
+        source = vertices(seen, seen, float(pose.scale[0])) - np.array([crop.left, crop.top])
+        place = sampling_map(self._mesh, painted, target, source)
+        gains = color_gains(self.library.skin[row], self.library.skin[pick])
+        return _sample(crop.bgr, place) * gains
+
+
+def _sample(image: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return cv2.remap(image, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+
+
+def _is_moved(place: np.ndarray) -> np.ndarray:
+    height, width = place.shape[:2]
+    x = np.abs(place[..., 0] - np.arange(width, dtype=np.float32)[None])
+    y = np.abs(place[..., 1] - np.arange(height, dtype=np.float32)[:, None])
+    return np.maximum(x, y) > 1 / 64
+
+
+def _box_around(points: np.ndarray, margin: float, shape: tuple[int, ...]) -> Box:
+    """Return the box around points (n, 2), grown and clipped to an image of this shape."""
+    low = np.clip(np.floor(points.min(axis=0) - margin), 0, [shape[1] - 1, shape[0] - 1]).astype(int)
+    high = np.clip(np.ceil(points.max(axis=0) + margin) + 1, low + 1, [shape[1], shape[0]]).astype(int)
+    return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))

@@ -1,0 +1,253 @@
+"""What every frame of a driven face must show: decided before a pixel is drawn.
+
+A plan holds a few numbers per frame, no pictures; one line of the dub can be planned again without the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+
+from stages.artifacts import Media, SpeakerFaces, Trajectory, Unsynced, Viseme
+from stages.lipsync import LipsyncConfig, fallback
+from stages.lipsync.articulation import Articulation, features_of, learn
+from stages.lipsync.geometry import fit_poses, reference_face
+from stages.lipsync.landmarks import LIPS, LOWER_FACE
+from stages.lipsync.library import MouthLibrary
+from stages.lipsync.retrieval import MouthStates, best_path
+from stages.lipsync.targets import SpeakerRange, speaker_range, target_features
+from stages.lipsync.track_file import FaceStates, unbroken_runs
+
+_EXPRESSION_MS = 400.0
+"""Standard deviation of the low-pass that tells expression (kept) from articulation (replaced)."""
+_MAX_SPILL_MS = 3000.0
+"""A dub that speaks this long before or after its speaker's own turn still moves that turn's face."""
+_MODEL_FRAMES = 1500
+_REFERENCE_FRAMES = 60
+_MIX_MAX_GAP_DIFFERENCE_IOD = 0.05
+_LIP_ROWS = np.searchsorted(LOWER_FACE, LIPS)
+
+
+@dataclass
+class Demand:
+    """What is asked of one face: which frames, and the trajectory in them."""
+
+    wanted: np.ndarray
+    """bool (frames,): the mouth is driven here."""
+    parameters: np.ndarray
+    """float32 (frames, 9)."""
+    visemes: list[Viseme] = field(default_factory=list)
+
+
+@dataclass
+class FacePlan:
+    """One driven face, by row of its track (k rows)."""
+
+    states: FaceStates
+    reference: np.ndarray
+    model: Articulation
+    reach: SpeakerRange
+    source: np.ndarray
+    """(k, 3) measured aperture, width, jaw in IOD."""
+    target: np.ndarray
+    """(k, 3) what is to be shown, strength included."""
+    strength: np.ndarray
+    """(k,) 0-1."""
+    expression: np.ndarray
+    """float32 (k, lips, 3): how the lips differ from the model by expression, in IOD."""
+    face_px: np.ndarray
+    """(k,) height of the face."""
+    visemes: list[Viseme]
+    picks: np.ndarray
+    """int (k, 2): rows whose mouth is shown, and the one mixed in at a jump; -1 where none."""
+    mix: np.ndarray
+    """(k,) weight of the second pick."""
+
+    def driven_rows(self) -> np.ndarray:
+        """Return the rows in which something changes."""
+        return np.flatnonzero(self.strength > 0)
+
+
+def demands(faces: SpeakerFaces, trajectory: Trajectory, media: Media) -> dict[int, Demand]:
+    """Return, per face id, the frames in which it is driven and by what.
+
+    A face is driven through its own turns in the source (at rest where the dub is silent there) and wherever its
+    speaker's dub speaks beside them.
+    """
+    times_ms = np.load(media.file(media.frame_times))
+    result: dict[int, Demand] = {}
+    with np.load(trajectory.file(trajectory.arrays)) as arrays:
+        for speaker in trajectory.speakers:
+            parameters, speaking = arrays[speaker], arrays[f"{speaker}.speaking"]
+            owner = _face_per_frame(faces, speaker, speaking, times_ms)
+            for face in sorted(set(owner.tolist()) - {-1}):
+                demand = result.setdefault(
+                    face, Demand(np.zeros(len(times_ms), dtype=bool), parameters.copy())
+                )
+                mine = owner == face
+                nearest = mine & (speaking | ~demand.wanted)
+                demand.parameters[nearest] = parameters[nearest]
+                demand.wanted |= mine
+            for viseme in trajectory.visemes:
+                frame = _frame_of(viseme, times_ms)
+                if viseme.contact and speaking[frame] and owner[frame] >= 0:
+                    result[int(owner[frame])].visemes.append(viseme)
+    return result
+
+
+def _face_per_frame(
+    faces: SpeakerFaces, speaker: str, speaking: np.ndarray, times_ms: np.ndarray
+) -> np.ndarray:
+    """Return (frames,): the face that shows this speaker, -1 where none does."""
+    turns = [turn for turn in faces.turns if turn.speaker == speaker]
+    owner = np.full(len(times_ms), -1)
+    nearest = np.full(len(times_ms), np.inf)
+    for turn in turns:
+        away_ms = np.maximum(np.maximum(turn.start_ms - times_ms, times_ms - turn.end_ms), 0)
+        is_mine = (away_ms < nearest) & ((away_ms == 0) | (speaking & (away_ms <= _MAX_SPILL_MS)))
+        owner[is_mine] = -1 if turn.face is None else turn.face
+        nearest[is_mine] = away_ms[is_mine]
+    return owner
+
+
+def _frame_of(viseme: Viseme, times_ms: np.ndarray) -> int:
+    return int(np.argmin(np.abs(times_ms - (viseme.start_ms + viseme.end_ms) / 2)))
+
+
+def make_plan(
+    states: FaceStates, shots: set[int], demand: Demand, times_ms: np.ndarray, config: LipsyncConfig
+) -> FacePlan:
+    """Plan one face up to the choice of mouth frames; ``shots`` holds the first frames of shots."""
+    reference = _reference(states)
+    source, iod_px = _measure(states, reference)
+    model = _learn(states, reference)
+    is_silent = ~demand.wanted[states.frames]
+    reach = speaker_range(source, is_silent)
+    row_times = times_ms[states.frames]
+    asked = target_features(demand.parameters[states.frames], reach)
+    face_px = iod_px * float(np.ptp(reference[:, 1]))
+    for a, b in unbroken_runs(states.frames, shots):
+        # The size of one run: a face at the limit must not come and go.
+        face_px[a:b] = np.median(face_px[a:b])
+    allowed = fallback.pose_strength(states.pose, face_px, config)
+    strength = np.concatenate(
+        [
+            fallback.ramped(~is_silent[a:b], allowed[a:b], config.transition_frames)
+            for a, b in unbroken_runs(states.frames, shots)
+        ]
+    )
+    target = source + strength[:, None] * (asked - source)
+    return FacePlan(
+        states=states,
+        reference=reference,
+        model=model,
+        reach=reach,
+        source=source,
+        target=target,
+        strength=strength,
+        expression=_expression(states, reference, model, source, shots, row_times),
+        face_px=face_px,
+        visemes=demand.visemes,
+        picks=np.full((len(source), 2), -1),
+        mix=np.zeros(len(source)),
+    )
+
+
+def choose_mouths(plan: FacePlan, library: MouthLibrary, shots: set[int], config: LipsyncConfig) -> None:
+    """Fill in which mouth frames are shown, run by run."""
+    settled = maximum_filter1d(plan.source[:, 0], 3, mode="nearest")
+    wanted = MouthStates(plan.target, plan.states.pose, library.skin, settled)
+    kept = MouthStates(plan.source, plan.states.pose, library.skin, settled).take(library.rows)
+    frames = plan.states.frames
+    driven = plan.driven_rows()
+    for a, b in unbroken_runs(frames[driven], shots):
+        rows = driven[a:b]
+        path = best_path(wanted.take(rows), kept, frames[library.rows], config.candidates)
+        chosen = library.rows[path]
+        plan.picks[rows, 0] = chosen
+        jumps = np.flatnonzero(np.abs(np.diff(frames[chosen])) > 1)
+        _mix(plan, rows[jumps], chosen[jumps + 1])
+        _mix(plan, rows[jumps + 1], chosen[jumps])
+
+
+def _mix(plan: FacePlan, rows: np.ndarray, others: np.ndarray) -> None:
+    """Soften jumps: show a third of the other side's mouth, where it is open about as far as is asked."""
+    close = np.abs(plan.source[others, 0] - plan.target[rows, 0]) < _MIX_MAX_GAP_DIFFERENCE_IOD
+    plan.picks[rows[close], 1] = others[close]
+    plan.mix[rows[close]] = 1 / 3
+
+
+def unsynced(
+    faces: SpeakerFaces, plans: dict[int, FacePlan], asked: dict[int, Demand], media: Media, config: LipsyncConfig
+) -> tuple[Unsynced, ...]:
+    """Return the stretches in which somebody speaks and no mouth was moved, with the reasons."""
+    times_ms = np.load(media.file(media.frame_times))
+    why: dict[int, str] = {}
+    for turn in faces.turns:
+        if turn.face is None:
+            inside = np.flatnonzero((times_ms >= turn.start_ms) & (times_ms < turn.end_ms))
+            why.update(dict.fromkeys(inside.tolist(), turn.reason))
+    for face, demand in asked.items():
+        plan = plans[face]
+        for frame in np.flatnonzero(demand.wanted).tolist():
+            row = plan.states.row(frame)
+            if row is None:
+                why[frame] = fallback.UNSEEN
+            elif plan.strength[row] == 0:
+                why[frame] = fallback.reason(plan.states.pose, plan.face_px, row, config)
+    return tuple(_stretches(why))
+
+
+def _stretches(why: dict[int, str]) -> list[Unsynced]:
+    found: list[Unsynced] = []
+    for frame, reason in sorted(why.items()):
+        if found and found[-1].last_frame == frame - 1 and found[-1].reason == reason:
+            found[-1] = found[-1].model_copy(update={"last_frame": frame})
+        else:
+            found.append(Unsynced(first_frame=frame, last_frame=frame, reason=reason))
+    return found
+
+
+def _reference(states: FaceStates) -> np.ndarray:
+    """Return the mean of the frames that look most straight at the camera."""
+    straight = np.sort(np.argsort(np.abs(states.pose[:, :2]).sum(axis=1), kind="stable")[:_REFERENCE_FRAMES])
+    return reference_face(np.concatenate([states.landmarks(row, row + 1) for row in straight]))
+
+
+def _measure(states: FaceStates, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (k, 3) in IOD and the length of an IOD in px (k,)."""
+    features, scales = [], []
+    for _, block in states.blocks():
+        poses = fit_poses(block, reference)
+        features.append(features_of(poses.to_head(block)))
+        scales.append(poses.scale)
+    return np.concatenate(features), np.concatenate(scales)
+
+
+def _learn(states: FaceStates, reference: np.ndarray) -> Articulation:
+    step = max(1, -(-len(states.frames) // _MODEL_FRAMES))
+    rows = [states.landmarks(row, row + 1) for row in range(0, len(states.frames), step)]
+    sample = np.concatenate(rows)
+    return learn(fit_poses(sample, reference).to_head(sample))
+
+
+def _expression(
+    states: FaceStates,
+    reference: np.ndarray,
+    model: Articulation,
+    source: np.ndarray,
+    shots: set[int],
+    row_times: np.ndarray,
+) -> np.ndarray:
+    """Return the slow part of what the model does not explain of the lips, (k, lips, 3)."""
+    residual = np.empty((len(source), len(LIPS), 3), dtype=np.float32)
+    for first, block in states.blocks():
+        last = first + len(block)
+        lips = fit_poses(block, reference).to_head(block)[:, LIPS]
+        residual[first:last] = lips - model.points(source[first:last])[:, _LIP_ROWS]
+    for a, b in unbroken_runs(states.frames, shots):
+        frame_ms = (row_times[b - 1] - row_times[a]) / max(1, b - a - 1) or 40.0
+        residual[a:b] = gaussian_filter1d(residual[a:b], _EXPRESSION_MS / frame_ms, axis=0, mode="nearest")
+    return residual

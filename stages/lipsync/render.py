@@ -1,0 +1,121 @@
+"""The stage ``sync``: decode, draw, encode, one frame at a time.
+
+Two passes over the clip: the first fills the mouth libraries, the second draws. Only frames in which a driven face is
+moved differ from the source before encoding, and only inside the boxes that :func:`rendered_frames` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+
+from stages import media as video_files
+from stages.artifacts import FaceTrack, Media, Picture, SourceVideo, SpeakerFaces, Trajectory
+from stages.lipsync import LipsyncConfig
+from stages.lipsync.closures import ClosureCheck
+from stages.lipsync.composite import Box
+from stages.lipsync.detector import FaceReader
+from stages.lipsync.fallback import pose_strength
+from stages.lipsync.library import MouthLibrary, chosen_rows
+from stages.lipsync.mouth import MouthPainter
+from stages.lipsync.plan import FacePlan, choose_mouths, demands, make_plan, unsynced
+from stages.lipsync.track_file import FaceStates
+from stages.progress import Progress
+
+_LIBRARY_SHARE = 0.3
+"""Share of the work that the first pass is."""
+
+
+def sync(
+    video: SourceVideo,
+    media: Media,
+    track: FaceTrack,
+    faces: SpeakerFaces,
+    trajectory: Trajectory,
+    config: LipsyncConfig,
+    out: Path,
+    progress: Progress,
+) -> Picture:
+    """See :func:`stages.lipsync.sync`."""
+    times_ms = np.load(media.file(media.frame_times))
+    shots = {first for first, _ in track.shots}
+    asked = demands(faces, trajectory, media)
+    plans = {
+        face: make_plan(FaceStates(track, face), shots, demand, times_ms, config) for face, demand in asked.items()
+    }
+    left = unsynced(faces, plans, asked, media, config)
+    drawn = {face: plan for face, plan in plans.items() if len(plan.driven_rows())}
+    if not drawn:
+        progress(1.0)
+        return Picture(video=None, changed_frames=0, unsynced=left)
+    with ExitStack() as stack:
+        painters = {
+            face: stack.enter_context(closing(painter))
+            for face, painter in make_painters(video, media, drawn, shots, config, out, progress).items()
+        }
+        reader = stack.enter_context(FaceReader())
+        checks = [ClosureCheck(plan, times_ms, reader, config.closed_gap_iod) for plan in drawn.values()]
+        encode = video_files.EncodeConfig(crf=config.crf, preset=config.preset, threads=config.encoder_threads)
+        changed = 0
+        with video_files.PictureWriter(out / "picture.mp4", video, media, encode) as writer:
+            for index, bgr, boxes in rendered_frames(video, media, painters):
+                writer.write(bgr)
+                changed += bool(boxes)
+                for check in checks:
+                    check.look(index, bgr)
+                progress(_LIBRARY_SHARE + (1 - _LIBRARY_SHARE) * (index + 1) / media.picture.frames)
+    closures = tuple(sorted((line for check in checks for line in check.lines()), key=lambda line: line.line_id))
+    return Picture(changed_frames=changed, closures=closures, unsynced=left)
+
+
+def make_painters(
+    video: SourceVideo,
+    media: Media,
+    plans: dict[int, FacePlan],
+    shots: set[int],
+    config: LipsyncConfig,
+    scratch: Path,
+    progress: Progress,
+) -> dict[int, MouthPainter]:
+    """Fill the mouth libraries in one pass over the clip, choose the mouths, and return who draws them."""
+    libraries = {
+        face: MouthLibrary(
+            scratch / f".mouths_{face}",
+            chosen_rows(_usable_rows(plan, config), config.library_frames),
+            len(plan.source),
+        )
+        for face, plan in plans.items()
+    }
+    for index, bgr in enumerate(video_files.frames(video, media)):
+        for face, plan in plans.items():
+            row = plan.states.row(index)
+            if row is not None:
+                libraries[face].add(row, bgr, plan.states.landmarks(row, row + 1)[0])
+        progress(_LIBRARY_SHARE * (index + 1) / media.picture.frames)
+    for face, plan in plans.items():
+        choose_mouths(plan, libraries[face], shots, config)
+    return {face: MouthPainter(plan, libraries[face]) for face, plan in plans.items()}
+
+
+def rendered_frames(
+    video: SourceVideo, media: Media, painters: dict[int, MouthPainter]
+) -> Iterator[tuple[int, np.ndarray, list[Box]]]:
+    """Yield (frame, uint8 BGR (h, w, 3), boxes) for the whole clip; outside the boxes the pixels are the source's."""
+    for index, bgr in enumerate(video_files.frames(video, media)):
+        boxes = []
+        for painter in painters.values():
+            row = painter.plan.states.row(index)
+            if row is not None and painter.plan.strength[row] > 0:
+                bgr, box = painter.draw(bgr, row)
+                boxes.append(box)
+        yield index, bgr, boxes
+
+
+def _usable_rows(plan: FacePlan, config: LipsyncConfig) -> np.ndarray:
+    """Return the rows whose mouths can be shown: seen well enough, from not too far aside."""
+    height = plan.face_px
+    usable = np.flatnonzero(pose_strength(plan.states.pose, height, config) > 0)
+    return usable if len(usable) else np.arange(len(height))

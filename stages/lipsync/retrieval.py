@@ -1,0 +1,95 @@
+"""Which of the clip's own mouth frames serves each frame: a Viterbi path through the closest candidates.
+
+Following the source's own order costs nothing, so that runs of real motion survive; a jump costs 1 plus what the two
+mouths differ by. Weights are those of lipsync.md, step 12; the approach is video rewrite (Bregler, Covell & Slaney 1997).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_SCALE_IOD = np.array([0.025, 0.045, 0.06])
+"""Aperture, width and jaw differences that count 1."""
+_WEIGHTS = np.array([1.0, 0.7, 0.3])
+_POSE_SCALE_DEG, _POSE_WEIGHT = 10.0, 0.5
+_COLOR_SCALE, _COLOR_WEIGHT = 10.0, 0.3
+_OPENED_COST = 12.0
+"""Per IOD/10 that a mouth would have to be stretched open: closed lips are two sheets."""
+_CLOSED_IOD, _SHUT_IOD = 0.012, 0.02
+_NOT_CLOSED_COST = 25.0
+"""A closure is served by a mouth that is closed, wherever the clip has one."""
+_JUMP_COST, _HOLD_COST = 1.0, 0.15
+
+
+@dataclass(frozen=True)
+class MouthStates:
+    """What frames look like, for comparison."""
+
+    features: np.ndarray
+    """(n, 3) aperture, width, jaw in IOD."""
+    pose_deg: np.ndarray
+    """(n, 3)."""
+    skin: np.ndarray
+    """(n, 3) BGR."""
+    settled_gap: np.ndarray
+    """(n,) largest aperture of a frame and its neighbours: landmarks call a mouth closed a frame too early."""
+
+    def take(self, rows: np.ndarray) -> MouthStates:
+        """Return some of the frames."""
+        return MouthStates(self.features[rows], self.pose_deg[rows], self.skin[rows], self.settled_gap[rows])
+
+
+def best_path(wanted: MouthStates, library: MouthStates, library_rows: np.ndarray, candidates: int) -> np.ndarray:
+    """Return for every wanted frame (n,) the index into the library (m,) that serves it.
+
+    Args:
+        wanted: features to be shown in consecutive frames, with the pose and light of those frames.
+        library: the frames to choose from.
+        library_rows: (m,) their place in the source; neighbours differ by one.
+        candidates: how many are considered per frame.
+    """
+    count = min(candidates, len(library_rows))
+    choices = np.empty((len(wanted.features), count), dtype=np.int64)
+    origins = np.zeros_like(choices)
+    total = np.zeros(count)
+    for frame in range(len(wanted.features)):
+        costs = _frame_costs(wanted, frame, library)
+        nearest = np.sort(np.argpartition(costs, count - 1)[:count])
+        if frame:
+            steps = total[:, None] + _step_costs(choices[frame - 1], nearest, library, library_rows)
+            origins[frame] = steps.argmin(axis=0)
+            total = steps.min(axis=0)
+        choices[frame] = nearest
+        total = total + costs[nearest]
+    path = np.empty(len(choices), dtype=np.int64)
+    place = int(total.argmin())
+    for frame in range(len(choices) - 1, -1, -1):
+        path[frame] = choices[frame, place]
+        place = int(origins[frame, place])
+    return path
+
+
+def _frame_costs(wanted: MouthStates, frame: int, library: MouthStates) -> np.ndarray:
+    features = wanted.features[frame]
+    difference = (library.features - features) / _SCALE_IOD
+    aperture = library.features[:, 0]
+    costs = (difference**2) @ _WEIGHTS
+    costs += _POSE_WEIGHT * (((library.pose_deg - wanted.pose_deg[frame]) / _POSE_SCALE_DEG) ** 2)[:, :2].sum(axis=1)
+    costs += _COLOR_WEIGHT * (((library.skin - wanted.skin[frame]) / _COLOR_SCALE) ** 2).mean(axis=1)
+    costs += _OPENED_COST * np.maximum(features[0] - aperture, 0) * 10
+    if features[0] <= _CLOSED_IOD:
+        costs += _NOT_CLOSED_COST * np.maximum(library.settled_gap - _SHUT_IOD, 0) / _SHUT_IOD
+    return costs
+
+
+def _step_costs(
+    before: np.ndarray, after: np.ndarray, library: MouthStates, library_rows: np.ndarray
+) -> np.ndarray:
+    """Return (k, k) costs from every candidate of the last frame to every one of this."""
+    forward = library_rows[after][None] - library_rows[before][:, None]
+    moved = (library.features[after][None] - library.features[before][:, None]) / _SCALE_IOD
+    turned = (library.pose_deg[after][None] - library.pose_deg[before][:, None])[..., :2] / _POSE_SCALE_DEG
+    jump = _JUMP_COST + 0.1 * (moved**2).sum(axis=-1) + (turned**2).sum(axis=-1)
+    return np.where(forward == 1, 0.0, np.where(forward == 0, _HOLD_COST, np.where(forward == -1, 0.3, jump)))

@@ -1,0 +1,166 @@
+"""The face track on disk: written frame by frame, smoothed block by block, read in slices.
+
+Ten minutes of one face are 86 MB of float32 landmarks; they are never held in memory as a whole. The result is an
+uncompressed ``.npz`` (a zip archive of ``.npy`` members), so that a slice of a member can be read at its offset.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import numpy as np
+from numpy.lib import format as npy
+from scipy.signal import savgol_filter
+
+from stages.artifacts import FaceTrack
+from stages.lipsync.detector import FaceReading
+from stages.lipsync.landmarks import COUNT
+
+_BLOCK_FRAMES = 500
+
+
+class TrackWriter:
+    """Collects readings per face in temporary files of ``folder``; :meth:`finish` makes the archive."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[int, BinaryIO] = {}
+        self.frames: dict[int, list[int]] = {}
+        self._poses: dict[int, list[np.ndarray]] = {}
+        self._blendshapes: dict[int, list[np.ndarray]] = {}
+
+    def add(self, face: int, frame: int, reading: FaceReading) -> None:
+        """Append one reading; frames of a face come in ascending order."""
+        if face not in self._files:
+            self._files[face] = self._raw(face).open("w+b")
+            self.frames[face], self._poses[face], self._blendshapes[face] = [], [], []
+        self._files[face].write(reading.landmarks.astype("<f4").tobytes())
+        self.frames[face].append(frame)
+        self._poses[face].append(reading.pose)
+        self._blendshapes[face].append(reading.blendshapes)
+
+    def finish(
+        self, target: Path, keep: list[int], breaks: set[int], landmark_window: int, pose_window: int
+    ) -> None:
+        """Write the faces ``keep``, smoothed, and remove the temporary files.
+
+        Args:
+            target: the archive to write.
+            keep: face ids, which stay as they are.
+            breaks: first frames of shots: nothing is smoothed across them or across missing frames.
+            landmark_window: frames of the zero-phase Savitzky-Golay filter (order 2) of the landmarks.
+            pose_window: the same for the three angles.
+        """
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for face in keep:
+                frames = np.array(self.frames[face], dtype=np.int32)
+                runs = list(unbroken_runs(frames, breaks))
+                poses = np.stack(self._poses[face])
+                poses = np.concatenate([_smooth(poses[a:b], pose_window) for a, b in runs])
+                _write_member(archive, f"frames_{face}", frames)
+                _write_member(archive, f"pose_{face}", poses.astype(np.float32))
+                _write_member(archive, f"blendshapes_{face}", np.stack(self._blendshapes[face]))
+                with _member(archive, f"landmarks_{face}") as member:
+                    _write_header(member, (len(frames), COUNT, 3))
+                    for a, b in runs:
+                        for block in self._smoothed_blocks(face, a, b, landmark_window):
+                            member.write(block.astype("<f4").tobytes())
+        for face, file in self._files.items():
+            file.close()
+            self._raw(face).unlink()
+
+    def _smoothed_blocks(self, face: int, start: int, end: int, window: int) -> Iterator[np.ndarray]:
+        """Yield the rows ``start..end`` smoothed as one run, a block at a time (the filter is finite)."""
+        for first in range(start, end, _BLOCK_FRAMES):
+            last = min(first + _BLOCK_FRAMES, end)
+            low, high = max(start, first - window), min(end, last + window)
+            yield _smooth(self._rows(face, low, high), window)[first - low : last - low]
+
+    def _rows(self, face: int, first: int, last: int) -> np.ndarray:
+        file = self._files[face]
+        file.seek(first * COUNT * 3 * 4)
+        return np.frombuffer(file.read((last - first) * COUNT * 3 * 4), "<f4").reshape(-1, COUNT, 3)
+
+    def _raw(self, face: int) -> Path:
+        return self._folder / f".face_{face}.f4"
+
+
+class FaceStates:
+    """One face of a track, opened for reading; landmarks come in slices."""
+
+    def __init__(self, track: FaceTrack, face: int) -> None:
+        self._path = track.file(track.arrays)
+        with np.load(self._path) as arrays:
+            self.frames: np.ndarray = arrays[f"frames_{face}"]
+            """int32 (k,), ascending."""
+            self.pose: np.ndarray = arrays[f"pose_{face}"]
+            """float32 (k, 3) degrees."""
+        self._offset = _data_offset(self._path, f"landmarks_{face}.npy")
+
+    def landmarks(self, first: int = 0, last: int | None = None) -> np.ndarray:
+        """Return rows ``first..last`` (exclusive) as float32 (n, 478, 3)."""
+        last = len(self.frames) if last is None else last
+        with self._path.open("rb") as file:
+            file.seek(self._offset + first * COUNT * 3 * 4)
+            data = file.read((last - first) * COUNT * 3 * 4)
+        return np.frombuffer(data, "<f4").reshape(-1, COUNT, 3)
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first row, landmarks) over the whole track, a block at a time."""
+        for first in range(0, len(self.frames), _BLOCK_FRAMES):
+            yield first, self.landmarks(first, min(first + _BLOCK_FRAMES, len(self.frames)))
+
+    def row(self, frame: int) -> int | None:
+        """Return the row of a frame of the clip, or None where the face is not seen in it."""
+        row = int(np.searchsorted(self.frames, frame))
+        return row if row < len(self.frames) and self.frames[row] == frame else None
+
+    @classmethod
+    def all(cls, track: FaceTrack) -> dict[int, Self]:
+        """Open every face of a track."""
+        return {face.id: cls(track, face.id) for face in track.faces}
+
+
+def unbroken_runs(frames: np.ndarray, breaks: set[int]) -> Iterator[tuple[int, int]]:
+    """Yield (first row, row after the last) of stretches without a missing frame or a cut inside."""
+    start = 0
+    for row in range(1, len(frames) + 1):
+        if row == len(frames) or frames[row] != frames[row - 1] + 1 or int(frames[row]) in breaks:
+            yield start, row
+            start = row
+
+
+def _smooth(values: np.ndarray, window: int) -> np.ndarray:
+    if len(values) < window:
+        return values
+    return savgol_filter(values, window, polyorder=2, axis=0, mode="interp")
+
+
+def _member(archive: zipfile.ZipFile, name: str):  # noqa: ANN202 - zipfile's writer has no public type
+    # A fixed date: the same track is the same bytes.
+    return archive.open(zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0)), "w", force_zip64=True)
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    with _member(archive, name) as member:
+        npy.write_array(member, array, allow_pickle=False)
+
+
+def _write_header(member, shape: tuple[int, ...]) -> None:  # noqa: ANN001
+    npy.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": shape})
+
+
+def _data_offset(path: Path, member: str) -> int:
+    """Return where the numbers of an uncompressed member begin in the archive."""
+    with zipfile.ZipFile(path) as archive:
+        header = archive.getinfo(member).header_offset
+    with path.open("rb") as file:
+        file.seek(header + 26)
+        name_length, extra_length = np.frombuffer(file.read(4), "<u2")
+        file.seek(header + 30 + int(name_length) + int(extra_length))
+        npy.read_magic(file)
+        npy.read_array_header_1_0(file)
+        return file.tell()

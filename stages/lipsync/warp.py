@@ -1,0 +1,109 @@
+"""A small mesh over the lower face that moves pixels from where they are to where they must be.
+
+One triangulation, made once on the face turned to the camera; per frame every triangle is painted into an index image
+and one affine map per triangle gives the place to sample (piecewise affine warp, one ``remap``). The border is pinned,
+so the movement falls to nothing inside the mesh and no edge appears; the chin carries its contour along, and the skin
+of the neck just below gives way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import Delaunay
+
+from stages.lipsync.landmarks import INNER_RING, JAW_CONTOUR, LOWER_FACE
+
+_PINNED = np.array([1, 49, 279, 129, 358, 203, 423, 50, 280, 101, 330, 36, 266, 93, 323, 234, 454, 137, 366, 147, 376])
+"""Nose, cheeks and ears: the upper border."""
+_NECK_IOD = 0.42
+"""How far below the chin, and beside the jaw, the picture stands still again."""
+_TRIANGULATION_GAP_IOD = 0.08
+"""The mouth is opened this far to be triangulated, so that the lips stay two sheets."""
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Vertices are LOWER_FACE, then the pinned points, then the ring below the jaw."""
+
+    triangles: np.ndarray
+    """int32 (t, 3)."""
+    is_mouth: np.ndarray
+    """bool (t,): triangles of the opening between the lips."""
+
+
+def build_mesh(reference: np.ndarray) -> Mesh:
+    """Triangulate a face (478, 3) in the head frame."""
+    flat = reference[:, :2].copy()
+    half = len(INNER_RING) // 2
+    lower = INNER_RING[half + 1 :]
+    profile = 1 - np.linspace(-1, 1, len(lower) + 2)[1:-1] ** 2
+    opening = _TRIANGULATION_GAP_IOD - (reference[14, 1] - reference[13, 1])
+    moved = LOWER_FACE[reference[LOWER_FACE, 1] > reference[14, 1]]
+    flat[np.setdiff1d(moved, lower), 1] += max(opening, 0)
+    flat[lower, 1] = np.maximum(flat[lower, 1], flat[INNER_RING[1:half][::-1], 1] + _TRIANGULATION_GAP_IOD * profile)
+    points = vertices(flat, flat, 1.0)
+    triangles = Delaunay(points).simplices.astype(np.int32)
+    ring = {int(np.searchsorted(LOWER_FACE, point)) for point in INNER_RING}
+    is_mouth = np.array([all(int(v) in ring for v in triangle) for triangle in triangles])
+    return Mesh(triangles, is_mouth)
+
+
+def vertices(moved: np.ndarray, landmarks: np.ndarray, iod_px: float) -> np.ndarray:
+    """Return the mesh's vertices (v, 2): the lower face where it is ``moved`` to, the rest where the frame has it.
+
+    Args:
+        moved: (478, 2) px, only its lower face is read.
+        landmarks: (478, 2) px of the frame that is drawn on.
+        iod_px: length of the unit in it.
+    """
+    contour = landmarks[JAW_CONTOUR]
+    outwards = contour - landmarks[1]
+    outwards = outwards / np.linalg.norm(outwards, axis=1, keepdims=True)
+    return np.concatenate([moved[LOWER_FACE], landmarks[_PINNED], contour + outwards * _NECK_IOD * iod_px])
+
+
+def paint_triangles(mesh: Mesh, target: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return int32 (height, width): the triangle that covers each pixel, -1 outside; ``target`` is (v, 2) px."""
+    painted = np.full((height, width), -1, dtype=np.int32)
+    corners = np.rint(target[mesh.triangles] * 16).astype(np.int32)
+    order = np.argsort(mesh.is_mouth, kind="stable")[::-1]
+    for number in order:
+        # Lips are painted after the opening, so that closing lips cover it.
+        cv2.fillConvexPoly(painted, corners[number], int(number), lineType=cv2.LINE_8, shift=4)
+    return painted
+
+
+def sampling_map(mesh: Mesh, painted: np.ndarray, target: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Return float32 (h, w, 2): where each painted pixel is sampled in the source; elsewhere its own place.
+
+    Args:
+        mesh: the triangulation.
+        painted: from :func:`paint_triangles`.
+        target: (v, 2) vertices in the pixels of ``painted``.
+        source: (v, 2) vertices in the pixels of the image to sample.
+    """
+    affine = _affine_maps(target[mesh.triangles], source[mesh.triangles])
+    height, width = painted.shape
+    affine = np.concatenate([affine, np.array([[[1, 0, 0], [0, 1, 0]]])]).astype(np.float32)
+    coefficients = affine[painted]
+    x = np.arange(width, dtype=np.float32)[None]
+    y = np.arange(height, dtype=np.float32)[:, None]
+    place = np.empty((height, width, 2), dtype=np.float32)
+    for axis in (0, 1):
+        place[..., axis] = coefficients[..., axis, 0] * x + coefficients[..., axis, 1] * y + coefficients[..., axis, 2]
+    return place
+
+
+def _affine_maps(target: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Return (t, 2, 3): per triangle (t, 3, 2) the affine map target -> source; degenerate ones map to one corner."""
+    ones = np.ones((*target.shape[:2], 1))
+    system = np.concatenate([target, ones], axis=2)
+    flat = np.abs(np.linalg.det(system)) < 1e-3
+    system[flat] = np.eye(3)
+    maps = np.linalg.solve(system, source).transpose(0, 2, 1)
+    maps[flat] = 0
+    maps[flat, :, 2] = source[flat, 0]
+    return maps

@@ -1,0 +1,186 @@
+"""Lay the dub over the background, as loud as the original was.
+
+Every speaker is brought to the level of their own voice in the source; then all speech is moved by one gain
+until the integrated loudness (EBU R 128) is that of the source's sound. What was not dubbed keeps its voice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from pydantic import Field
+
+from stages import sound
+from stages.artifacts import Line, Media, Mixdown, Record, Separation, Speech, Transcript
+from stages.mix import render
+from stages.mix.loudness import Loudness, filtered, integrated_lufs, measure, measure_blocks
+from stages.progress import Progress
+
+VERSION = 1
+_PASSES = 4
+"""Renderings at most to find the speech gain; each at least halves the distance."""
+_CLOSE_LU = 0.2
+_LEVEL_WINDOW_MS = 20
+_LEVEL_RANGE_DB = 30.0
+"""Windows further than this below the loudest are pauses, and do not count for a voice's level."""
+_LIMITER_MARGIN_DB = 0.5
+"""The limiter sees samples; the true peak between them is a little higher."""
+
+__all__ = ["VERSION", "MixConfig", "integrated_lufs", "mix", "undubbed"]
+
+
+class MixConfig(Record):
+    """Settings of the stage."""
+
+    true_peak_dbtp: float = Field(default=-1.0, le=0)
+    """Highest true peak of the dub (EBU R 128: -1)."""
+    fade_ms: int = Field(default=5, ge=0)
+    """Fade at either end of a line."""
+    keep_fade_ms: int = Field(default=20, ge=0)
+    """Fade at either end of a stretch that keeps its original voice."""
+    speech_range_db: float = Field(default=6.0, ge=0)
+    """How far the speech may leave its speaker's original level to match the loudness of the whole."""
+
+
+def mix(
+    media: Media,
+    separation: Separation,
+    transcript: Transcript,
+    speech: Speech,
+    config: MixConfig,
+    out: Path,
+    progress: Progress,
+) -> Mixdown:
+    """Write the dubbed sound: 48 kHz stereo, sample for sample as long as the source's."""
+    voice = separation.file(separation.voice)
+    spans = undubbed(transcript, speech)
+    keep = [render.kept(voice, start_ms, end_ms, config.keep_fade_ms) for start_ms, end_ms in spans]
+    levels_db = _speaker_gains_db(transcript.lines, speech, voice)
+
+    def rendered(gain_db: float) -> Iterator[np.ndarray]:
+        lines = [
+            render.spoken(
+                speech.file(line.sound),
+                line.sound_start_ms,
+                _amplitude(levels_db[line.speaker] + gain_db),
+                config.fade_ms,
+            )
+            for line in speech.lines
+        ]
+        return render.blocks(separation.file(separation.background), [*keep, *lines])
+
+    gain_db, loudness = _matched(rendered, media.integrated_lufs, config.speech_range_db)
+    progress(0.6)
+    trim_db = 0.0
+    if media.integrated_lufs is not None and loudness.integrated_lufs is not None:
+        missing_lu = media.integrated_lufs - loudness.integrated_lufs
+        trim_db = missing_lu if abs(missing_lu) > _CLOSE_LU else 0.0
+    mixdown = out / str(Mixdown.model_fields["sound"].default)
+    ceiling_dbtp = (
+        math.inf if loudness.true_peak_dbtp + trim_db <= config.true_peak_dbtp else config.true_peak_dbtp
+    )
+    while True:
+        final = (block * _amplitude(trim_db) for block in rendered(gain_db))
+        _write(
+            mixdown, final if ceiling_dbtp == math.inf else _limited(final, ceiling_dbtp - _LIMITER_MARGIN_DB)
+        )
+        reached = measure(mixdown)
+        excess_db = reached.true_peak_dbtp - config.true_peak_dbtp
+        if excess_db <= 0:
+            break
+        ceiling_dbtp = min(ceiling_dbtp, config.true_peak_dbtp) - excess_db
+    progress(1.0)
+    return Mixdown(integrated_lufs=reached.integrated_lufs, true_peak_dbtp=reached.true_peak_dbtp)
+
+
+def undubbed(transcript: Transcript, speech: Speech) -> tuple[tuple[int, int], ...]:
+    """Return the stretches (ms) that keep their voice: what was not processed, and lines without a dub.
+
+    Where a dubbed line is heard, the original voice is not.
+    """
+    spoken = {line.id for line in speech.lines}
+    spans = [(span.start_ms, span.end_ms) for span in transcript.unprocessed]
+    spans += [(line.start_ms, line.end_ms) for line in transcript.lines if line.id not in spoken]
+    kept: list[tuple[int, int]] = []
+    for start_ms, end_ms in sorted(spans):
+        if kept and start_ms <= kept[-1][1]:
+            kept[-1] = (kept[-1][0], max(kept[-1][1], end_ms))
+        else:
+            kept.append((start_ms, end_ms))
+    for line in speech.lines:
+        kept = [piece for span in kept for piece in _without(span, (line.start_ms, line.end_ms))]
+    return tuple(kept)
+
+
+def _without(span: tuple[int, int], hole: tuple[int, int]) -> list[tuple[int, int]]:
+    pieces = [(span[0], min(span[1], hole[0])), (max(span[0], hole[1]), span[1])]
+    return [piece for piece in pieces if piece[0] < piece[1]]
+
+
+def _matched(
+    rendered: Callable[[float], Iterator[np.ndarray]], target_lufs: float | None, range_db: float
+) -> tuple[float, Loudness]:
+    """Return the speech gain in dB that brings the whole to the target, and the loudness it reaches."""
+    gain_db = 0.0
+    loudness = measure_blocks(rendered(gain_db), sound.SAMPLE_RATE_HZ, 2)
+    for _ in range(_PASSES - 1):
+        if target_lufs is None or loudness.integrated_lufs is None:
+            break
+        wanted_db = float(np.clip(gain_db + target_lufs - loudness.integrated_lufs, -range_db, range_db))
+        if abs(target_lufs - loudness.integrated_lufs) <= _CLOSE_LU or wanted_db == gain_db:
+            break
+        gain_db = wanted_db
+        loudness = measure_blocks(rendered(gain_db), sound.SAMPLE_RATE_HZ, 2)
+    return gain_db, loudness
+
+
+def _speaker_gains_db(lines: Sequence[Line], speech: Speech, voice: Path) -> dict[str, float]:
+    """Return per speaker how far the synthesised voice is below the speaker's own, in dB."""
+    gains = {}
+    for speaker in {line.speaker for line in speech.lines}:
+        own = [
+            sound.read_span(voice, line.start_ms, line.end_ms) for line in lines if line.speaker == speaker
+        ]
+        said = [sound.read(speech.file(line.sound))[0] for line in speech.lines if line.speaker == speaker]
+        own_db = _active_level_db(own, sound.SAMPLE_RATE_HZ)
+        said_db = _active_level_db(said, speech.rate_hz)
+        gains[speaker] = own_db - said_db if math.isfinite(own_db) and math.isfinite(said_db) else 0.0
+    return gains
+
+
+def _active_level_db(pieces: Iterable[np.ndarray], rate_hz: int) -> float:
+    """Return the RMS level of the windows that are not pauses, in dBFS; minus infinity for silence."""
+    window = _LEVEL_WINDOW_MS * rate_hz // 1000
+    powers = np.concatenate([np.zeros(1), *(_window_powers(piece, window) for piece in pieces)])
+    if powers.max() == 0:
+        return -math.inf
+    return 10 * math.log10(float(powers[powers > powers.max() * 10 ** (-_LEVEL_RANGE_DB / 10)].mean()))
+
+
+def _window_powers(samples: np.ndarray, window: int) -> np.ndarray:
+    whole = len(samples) // window * window
+    return np.mean(np.square(samples[:whole].reshape(-1, window)), axis=1)
+
+
+def _limited(blocks: Iterable[np.ndarray], ceiling_dbfs: float) -> Iterator[np.ndarray]:
+    """Hold the samples under a ceiling with a look-ahead limiter; length and timing stay."""
+    options = (
+        f"level_in=1:level_out=1:limit={_amplitude(ceiling_dbfs):.6f}:attack=5:release=80:level=0:latency=1"
+    )
+    chain = [("alimiter", options), ("aformat", "sample_fmts=flt:channel_layouts=stereo")]
+    for frame in filtered(blocks, sound.SAMPLE_RATE_HZ, 2, chain):
+        yield frame.to_ndarray().reshape(-1, 2)
+
+
+def _write(path: Path, blocks: Iterable[np.ndarray]) -> None:
+    with soundfile.SoundFile(path, "w", sound.SAMPLE_RATE_HZ, 2, subtype="PCM_16") as file:
+        for block in blocks:
+            file.write(np.clip(block, -1.0, 1.0))
+
+
+def _amplitude(gain_db: float) -> float:
+    return 10.0 ** (gain_db / 20)

@@ -1,0 +1,193 @@
+"""The order of the stages, once.
+
+The functions here are given a ``run`` that performs one stage: plainly through the store, or as a Prefect task.
+What all target languages share is made once (:func:`prepare`); the rest is made per language (:func:`dub`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
+
+from stages import (
+    diarize,
+    inspect,
+    lipsync,
+    media,
+    mix,
+    separate,
+    synthesize,
+    timing,
+    transcribe,
+    translate,
+    visemes,
+)
+from stages.artifacts import (
+    Artifact,
+    Cast,
+    Diarization,
+    FaceTrack,
+    Inspection,
+    Media,
+    Mixdown,
+    Picture,
+    Plan,
+    Reading,
+    Script,
+    Separation,
+    SourceVideo,
+    SpeakerFaces,
+    Speech,
+    Trajectory,
+    Transcript,
+)
+from stages.errors import InputError
+from stages.store import Stage
+
+INGEST = Stage("ingest", "Reading the clip", media.ingest, Media, media.VERSION, "ingest", "pyav")
+SEPARATE = Stage(
+    "separate", "Separating voice and background", separate.separate, Separation, separate.VERSION, "separate",
+    "deepfilternet3",
+)  # fmt: skip
+DIARIZE = Stage(
+    "diarize", "Finding who speaks when", diarize.diarize, Diarization, diarize.VERSION, "diarize",
+    "silero-vad + ge2e", ("ge2e-speaker-encoder",),
+)  # fmt: skip
+TRANSCRIBE = Stage(
+    "transcribe", "Writing down what is said", transcribe.transcribe, Transcript, transcribe.VERSION, "transcribe",
+    "faster-whisper", ("whisper-base",),
+)  # fmt: skip
+TRACK = Stage(
+    "track", "Tracking faces", lipsync.track, FaceTrack, lipsync.VERSION, "track", "mediapipe",
+    ("face-landmarker-v2",),
+)  # fmt: skip
+FACES = Stage(
+    "faces", "Finding whose lips move", lipsync.assign_faces, SpeakerFaces, lipsync.VERSION, "speaker"
+)
+TRANSLATE = Stage(
+    "translate",
+    "Translating",
+    translate.translate,
+    Script,
+    translate.VERSION,
+    "translate",
+    "bergamot/whisper/apertium",
+)
+CAST = Stage(
+    "cast", "Matching voices", synthesize.cast, Cast, synthesize.CAST_VERSION, "synthesize", "kokoro + world",
+    ("kokoro-82m", "ge2e-speaker-encoder"),
+)  # fmt: skip
+READ = Stage(
+    "read", "Reading the lines", synthesize.read, Reading, synthesize.READ_VERSION, "synthesize", "kokoro",
+    ("kokoro-82m",),
+)  # fmt: skip
+PLAN = Stage("plan", "Planning the timing", timing.plan, Plan, timing.VERSION, "timing")
+SPEAK = Stage(
+    "speak", "Speaking", synthesize.speak, Speech, synthesize.SPEAK_VERSION, "synthesize", "kokoro + world",
+    ("kokoro-82m", "ge2e-speaker-encoder"),
+)  # fmt: skip
+ARTICULATE = Stage(
+    "visemes", "Shaping the mouth", visemes.articulate, Trajectory, visemes.VERSION, "visemes", "dominance"
+)
+LIPSYNC = Stage(
+    "lipsync",
+    "Moving the lips",
+    lipsync.sync,
+    Picture,
+    lipsync.VERSION,
+    "lipsync",
+    "mesh",
+    ("face-landmarker-v2",),
+)
+MIX = Stage("mix", "Mixing", mix.mix, Mixdown, mix.VERSION, "mix")
+INSPECT = Stage(
+    "inspect", "Listening to the result", inspect.inspect, Inspection, inspect.VERSION, "inspect", "faster-whisper",
+    ("whisper-base",),
+)  # fmt: skip
+
+SHARED_STAGES = (INGEST, SEPARATE, DIARIZE, TRANSCRIBE, TRACK, FACES)
+"""Done once for a video, whatever the target languages."""
+LANGUAGE_STAGES = (TRANSLATE, CAST, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT)
+"""Done for every target language."""
+
+ArtifactT = TypeVar("ArtifactT", bound=Artifact)
+
+
+class RunStage(Protocol):
+    """Performs a stage on its inputs and returns its artifact."""
+
+    def __call__(self, stage: Stage, *inputs: Any, language: str | None = None) -> Artifact:
+        """Run ``stage``; ``language`` is the target language of a language stage."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all target languages share."""
+
+    media: Media
+    separation: Separation
+    diarization: Diarization
+    transcript: Transcript
+    track: FaceTrack
+    faces: SpeakerFaces
+
+
+@dataclass(frozen=True)
+class Dub:
+    """Everything made for one target language."""
+
+    script: Script
+    cast: Cast
+    plan: Plan
+    speech: Speech
+    trajectory: Trajectory
+    picture: Picture
+    mixdown: Mixdown
+    inspection: Inspection
+
+
+def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...]) -> Shared:
+    """Do what all target languages share.
+
+    Raises:
+        InputError: there is no speech, or a target language cannot be reached from the language that is spoken.
+    """
+    clip = cast(Media, run(INGEST, video))
+    separation = cast(Separation, run(SEPARATE, clip))
+    diarization = cast(Diarization, run(DIARIZE, separation))
+    if not diarization.turns:
+        raise InputError(
+            f"{clip.file_name}: no speech was found in the sound track, so there is nothing to translate."
+        )
+    transcript = cast(Transcript, run(TRANSCRIBE, separation, diarization))
+    if not transcript.lines:
+        raise InputError(
+            f"{clip.file_name}: voices were found, but no words could be made out; if the language is known, give it "
+            "with --from."
+        )
+    for target in targets:
+        translate.check_pair(transcript.language, target)
+    track = cast(FaceTrack, run(TRACK, video, clip))
+    faces = cast(SpeakerFaces, run(FACES, track, clip, diarization, separation))
+    return Shared(clip, separation, diarization, transcript, track, faces)
+
+
+def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str) -> Dub:
+    """Do everything for one target language."""
+
+    def step(stage: Stage, kind: type[ArtifactT], *inputs: Any) -> ArtifactT:
+        artifact = run(stage, *inputs, language=target)
+        assert isinstance(artifact, kind)
+        return artifact
+
+    separation, diarization = shared.separation, shared.diarization
+    script = step(TRANSLATE, Script, shared.transcript, separation, target)
+    voices = step(CAST, Cast, script, diarization, separation)
+    reading = step(READ, Reading, script, voices)
+    plan = step(PLAN, Plan, script, reading, shared.media)
+    speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
+    trajectory = step(ARTICULATE, Trajectory, speech, shared.media)
+    picture = step(LIPSYNC, Picture, video, shared.media, shared.track, shared.faces, trajectory)
+    mixdown = step(MIX, Mixdown, shared.media, separation, shared.transcript, speech)
+    inspection = step(INSPECT, Inspection, script, speech, mixdown)
+    return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection)

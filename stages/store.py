@@ -1,0 +1,190 @@
+"""The content-addressed work folder: a killed run resumes, an edit redoes only what depends on it.
+
+``<work>/<video sha12>/<stage>/[<language>/]<key12>/`` holds what a stage wrote, with ``manifest.json`` as the mark
+that it is complete. The key is the SHA-256 of the stage's name and version, its configuration, the digests of its
+inputs and those of its models. A stage writes into a temporary sibling that is renamed when it is done; one ``flock`` per
+key lets two runs share the folder (the kernel drops the lock when its holder dies).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av.error
+import soundfile
+
+from stages import models
+from stages.artifacts import Artifact, Record, SourceVideo
+from stages.errors import InputError
+from stages.progress import Progress
+
+_MANIFEST = "manifest.json"
+_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
+_NEARLY_FULL_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the pipeline as the store and the flow see it."""
+
+    name: str
+    title: str
+    """What a progress bar says while it runs."""
+    function: Callable[..., Artifact]
+    """``(*inputs, config, out, progress) -> artifact``."""
+    artifact: type[Artifact]
+    version: int
+    """Raised when the function's output changes for the same input."""
+    config: str
+    """Name of its section in the settings."""
+    engine: str = ""
+    """What does the work, for the report."""
+    models: tuple[str, ...] = ()
+
+
+class StageRun(Record):
+    """How one stage went, for the report."""
+
+    name: str
+    language: str | None
+    engine: str
+    model_sha256: str | None
+    seconds: float
+    """Time the work took when it was done, also where this run found it in the store."""
+    from_store: bool
+
+
+@dataclass(frozen=True)
+class Store:
+    """One video's part of the work folder."""
+
+    root: Path
+    video: SourceVideo
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this video lies."""
+        return self.root / self.video.sha256[:12]
+
+    def run(
+        self, stage: Stage, inputs: tuple[Any, ...], config: Record, language: str | None, progress: Progress
+    ) -> tuple[Artifact, StageRun]:
+        """Return the stage's artifact, from the folder if it is there and whole, else by running it.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        key = _key(stage, inputs, config)
+        place = self.folder / stage.name / (language or "") / key[:12]
+        with _disk_errors(self.root):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(place.with_name(f"{place.name}.lock")):
+                manifest = _complete(place, key)
+                from_store = manifest is not None
+                if manifest is None:
+                    manifest = _produce(stage, inputs, config, place, key, progress)
+        progress(1.0)
+        artifact = stage.artifact.model_validate(manifest["artifact"])
+        files_digest = hashlib.sha256(json.dumps(manifest["files"], sort_keys=True).encode()).hexdigest()
+        digests = [models.catalogue()[name].sha256 for name in stage.models]
+        return artifact.at(place, files_digest), StageRun(
+            name=stage.name,
+            language=language,
+            engine=stage.engine,
+            model_sha256=",".join(digests) or None,
+            seconds=manifest["seconds"],
+            from_store=from_store,
+        )
+
+
+def _key(stage: Stage, inputs: tuple[Any, ...], config: Record) -> str:
+    parts = {
+        "stage": stage.name,
+        "version": stage.version,
+        "config": config.model_dump(mode="json"),
+        "inputs": [item.digest if hasattr(item, "digest") else item for item in inputs],
+        "models": [models.catalogue()[name].sha256 for name in stage.models],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _complete(place: Path, key: str) -> dict[str, Any] | None:
+    """Return the manifest of a finished, undamaged folder; anything else there is removed."""
+    try:
+        manifest = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
+        whole = manifest["key"] == key and all(
+            (place / name).is_file() and _sha256(place / name) == digest
+            for name, digest in manifest["files"].items()
+        )
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+        whole = False
+    if whole:
+        return manifest
+    shutil.rmtree(place, ignore_errors=True)
+    return None
+
+
+def _produce(
+    stage: Stage, inputs: tuple[Any, ...], config: Record, place: Path, key: str, progress: Progress
+) -> dict[str, Any]:
+    scratch = place.with_name(f".{place.name}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left; the lock says nobody is writing it
+    scratch.mkdir()
+    started = time.perf_counter()
+    try:
+        artifact = stage.function(*inputs, config, scratch, progress)
+        manifest = {
+            "stage": stage.name,
+            "version": stage.version,
+            "key": key,
+            "seconds": round(time.perf_counter() - started, 3),
+            "artifact": artifact.model_dump(mode="json"),
+            "files": {
+                str(file.relative_to(scratch)): _sha256(file)
+                for file in sorted(scratch.rglob("*"))
+                if file.is_file()
+            },
+        }
+        (scratch / _MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
+        scratch.rename(place)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return manifest
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turn a full disk, however a library reports it, into one clear line."""
+    try:
+        yield
+    except (OSError, av.error.FFmpegError, soundfile.LibsndfileError) as error:
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free_bytes = shutil.disk_usage(existing).free
+        if getattr(error, "errno", None) in _FULL_ERRNOS or free_bytes < _NEARLY_FULL_BYTES:
+            raise InputError(
+                f"the disk of the work folder {folder} is full; free some space (or use --work OTHER) and run the "
+                "same command again: finished stages are kept."
+            ) from error
+        raise

@@ -1,0 +1,265 @@
+"""Synthesis: a voice for every speaker, the length of every line, and the lines spoken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from language_packs import g2p, load_pack
+from stages import models, sound
+from stages.artifacts import (
+    Cast,
+    Diarization,
+    Plan,
+    Reading,
+    ReadLine,
+    Record,
+    Script,
+    Separation,
+    Speech,
+    SpokenLine,
+    VoiceSettings,
+)
+from stages.errors import MissingEngineError
+from stages.progress import Progress
+
+if TYPE_CHECKING:
+    from stages.synthesize.kokoro import Length, Utterance
+
+CAST_VERSION = 1
+READ_VERSION = 1
+SPEAK_VERSION = 1
+
+
+class SynthesizeConfig(Record):
+    """Which synthesiser speaks, and whether its voices are matched to the speakers."""
+
+    engine: str = "kokoro"
+    """A name in :data:`ENGINES`."""
+    match_voices: bool = True
+    """Match pitch, vocal-tract length and long-term spectrum to each speaker; else the voices are used as they are."""
+    audition_characters: int = 90
+    """How much text each voice reads to be compared with a speaker."""
+
+
+class Synthesizer(Protocol):
+    """A loaded engine."""
+
+    rate_hz: int
+
+    def durations(self, ipa: str, voice: str, speed: float = 1.0) -> Length:
+        """Return how long ``ipa`` takes, without speaking it."""
+        ...
+
+    def speed_for(self, ipa: str, voice: str, sounding_ms: int) -> float:
+        """Return the speed at which ``ipa`` sounds for ``sounding_ms``."""
+        ...
+
+    def speak(self, ipa: str, voice: str, speed: float = 1.0) -> Utterance:
+        """Return ``ipa`` spoken, with exact phone times."""
+        ...
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """A synthesiser that can be chosen."""
+
+    load: Callable[[], Synthesizer]
+    model: str
+    """Name in ``models.toml``."""
+    voice_pitch_hz: Mapping[str, float]
+    """Its voices and their usual F0."""
+    cer: Mapping[str, float]
+    """Primary language subtag -> character error rate of back-transcription, measured: what it can speak."""
+
+
+def _load_kokoro() -> Synthesizer:
+    return import_module("stages.synthesize.kokoro").KokoroEngine()
+
+
+ENGINES: Mapping[str, EngineSpec] = {
+    "kokoro": EngineSpec(
+        load=_load_kokoro,
+        model="kokoro-82m",
+        voice_pitch_hz={
+            "jf_alpha": 255.0,
+            "jf_gongitsune": 230.0,
+            "jf_nezumi": 230.0,
+            "jf_tebukuro": 230.0,
+            "jm_kumo": 95.0,
+        },
+        cer={"en": 0.01, "pt": 0.01, "es": 0.0, "fr": 0.02, "it": 0.0, "de": 0.01},
+    ),
+}
+
+
+def engine_spec(name: str) -> EngineSpec:
+    """Return an engine by name.
+
+    Raises:
+        MissingEngineError: there is none of that name.
+    """
+    if name not in ENGINES:
+        raise MissingEngineError(
+            f"synthesize.engine: there is no engine {name!r}; choose one of: {', '.join(ENGINES)}."
+        )
+    return ENGINES[name]
+
+
+def engines_for(tag: str) -> tuple[str, ...]:
+    """Return the engines that speak a language, given its BCP-47 tag."""
+    return tuple(name for name, spec in ENGINES.items() if tag.split("-")[0].lower() in spec.cer)
+
+
+def cast(
+    script: Script,
+    diarization: Diarization,
+    separation: Separation,
+    config: SynthesizeConfig,
+    out: Path,
+    progress: Progress,
+) -> Cast:
+    """Choose and match one voice per speaker, for the whole video.
+
+    Likeness is the cosine of GE2E speaker embeddings, both of the same sentences before and after matching. Besides the
+    corrections, ``spectra.npz`` holds ``<speaker>.f0``: float64 (2,), mean and spread of the chosen voice's ln F0. A
+    speaker with too little voiced speech to be measured gets the first voice, unmatched, with similarities of 0.
+
+    Raises:
+        MissingEngineError: an unknown engine, or a model that is not here.
+    """
+    from stages.diarize.ge2e import SpeakerEncoder
+    from stages.synthesize import casting
+
+    spec = engine_spec(config.engine)
+    engine = spec.load()
+    encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
+    espeak_voice = load_pack(script.target).espeak_voice
+    voice_path, background_path = (
+        separation.file(separation.voice),
+        separation.file(separation.background),
+    )
+    settings: list[VoiceSettings] = []
+    arrays: dict[str, np.ndarray] = {}
+    speakers = tuple(dict.fromkeys(line.speaker for line in script.lines))
+    for index, speaker in enumerate(speakers):
+        texts = [line.text for line in script.lines if line.speaker == speaker]
+        ipa = g2p.phonemize(_audition_text(texts, config.audition_characters), espeak_voice)
+        found = casting.cast_speaker(
+            casting.reference(voice_path, background_path, diarization.turns, speaker),
+            spec.voice_pitch_hz,
+            lambda voice, ipa=ipa: engine.speak(ipa, voice).samples,  # type: ignore[misc]
+            encoder.embed,
+            config.match_voices,
+        )
+        settings.append(
+            VoiceSettings(
+                speaker=speaker,
+                voice=found.voice,
+                warp=found.matching.warp,
+                f0_mean_log_hz=found.matching.target_f0.mean,
+                f0_std_log=found.matching.target_f0.std,
+                similarity_unmatched=found.unmatched,
+                similarity_matched=found.matched,
+            )
+        )
+        arrays[speaker] = found.matching.correction
+        arrays[f"{speaker}.f0"] = np.array([found.matching.source_f0.mean, found.matching.source_f0.std])
+        progress((index + 1) / len(speakers))
+    made = Cast(voices=tuple(settings))
+    np.savez(out / made.spectra, **arrays)
+    return made
+
+
+def _audition_text(texts: list[str], characters: int) -> str:
+    """Return about that many characters of a speaker's lines, cut between words."""
+    text = " ".join(texts)
+    return text if len(text) <= characters else text[:characters].rsplit(" ", 1)[0]
+
+
+def read(script: Script, cast: Cast, config: SynthesizeConfig, out: Path, progress: Progress) -> Reading:
+    """Turn every line into phones and measure how long its speaker's voice takes for it at speed 1.
+
+    Raises:
+        MissingEngineError: an unknown engine, or a model that is not here.
+    """
+    engine = engine_spec(config.engine).load()
+    espeak_voice = load_pack(script.target).espeak_voice
+    voices = {voice.speaker: voice.voice for voice in cast.voices}
+    lines: list[ReadLine] = []
+    for line in script.lines:
+        ipa = g2p.phonemize(line.text, espeak_voice)
+        length = engine.durations(ipa, voices[line.speaker])
+        lines.append(
+            ReadLine(
+                id=line.id,
+                ipa=ipa,
+                duration_ms=length.total_ms,
+                lead_ms=length.lead_ms,
+                tail_ms=length.tail_ms,
+            )
+        )
+        progress(len(lines) / len(script.lines))
+    return Reading(engine=config.engine, lines=tuple(lines))
+
+
+def speak(
+    script: Script,
+    reading: Reading,
+    plan: Plan,
+    cast: Cast,
+    separation: Separation,
+    diarization: Diarization,
+    config: SynthesizeConfig,
+    out: Path,
+    progress: Progress,
+) -> Speech:
+    """Speak every line in its planned time, in its speaker's matched voice, as loud as the speaker was.
+
+    Line sounds are 24 kHz mono (Kokoro's own rate). A line whose sound is not speech, also at a slightly different speed,
+    becomes 20 ms of silence with the flag :data:`stages.synthesize.speaking.FAILED`; it never ends the run. Flags of the
+    script and the plan are not repeated.
+
+    Raises:
+        MissingEngineError: an unknown engine, or a model that is not here.
+    """
+    from stages.diarize.ge2e import SpeakerEncoder
+    from stages.synthesize import speaking
+
+    engine = engine_spec(config.engine).load()
+    encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
+    loudness = speaking.Loudness(separation.file(separation.voice), script.lines)
+    with np.load(diarization.file(diarization.embeddings)) as stored:
+        embeddings = {name: stored[name] for name in stored.files}
+    matchings = speaking.matchings(cast)
+    voices = {voice.speaker: voice.voice for voice in cast.voices}
+    read_lines, planned = ({line.id: line for line in lines} for lines in (reading.lines, plan.lines))
+    spoken: list[SpokenLine] = []
+    for line in script.lines:
+        place = planned[line.id]
+        result = speaking.speak_line(
+            engine, read_lines[line.id], place, voices[line.speaker], matchings[line.speaker], loudness.of(line)
+        )
+        name = f"line-{line.id:04d}.wav"
+        sound.write(out / name, result.samples, engine.rate_hz)
+        spoken.append(
+            SpokenLine(
+                id=line.id,
+                speaker=line.speaker,
+                sound=name,
+                sound_start_ms=result.sound_start_ms,
+                start_ms=result.phones[0].start_ms if result.phones else place.start_ms,
+                end_ms=result.phones[-1].end_ms if result.phones else place.start_ms,
+                rate=result.rate,
+                phones=result.phones,
+                similarity=result.similarity(encoder.embed, embeddings.get(line.speaker)),
+                flags=result.flags,
+            )
+        )
+        progress(len(spoken) / len(script.lines))
+    return Speech(language=script.target, engine=reading.engine, rate_hz=engine.rate_hz, lines=tuple(spoken))

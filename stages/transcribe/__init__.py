@@ -1,0 +1,153 @@
+"""What was said, when, by whom and in which language: Whisper's words, mended and cut into lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from stages import models
+from stages.artifacts import Diarization, Record, Separation, Transcript, Unprocessed
+from stages.errors import InputError
+from stages.progress import Progress
+from stages.sound import SPEECH_RATE_HZ, read_span
+
+if TYPE_CHECKING:
+    from stages.diarize.voice_activity import Span
+    from stages.transcribe.faster_whisper_engine import HeardWord, WhisperEngine
+
+VERSION = 1
+UNDETERMINED = "und"
+"""BCP-47 for the language of a clip in which nobody speaks."""
+
+_LONGEST_PIECE_MS = 20_000
+"""Whisper sees 30 s at once; it drops and repeats fewer words where the window is not full."""
+_WIDEST_PAUSE_MS = 3_000
+_MARGIN_MS = 100
+_VOTE_WINDOW_MS = 10_000
+_MOST_VOTES = 6
+_GUESSES_NAMED = 3
+
+
+class TranscribeConfig(Record):
+    """Settings of the transcription."""
+
+    model: str = "whisper-base"
+    """Name of the Whisper model in ``models.toml``."""
+    language: str | None = None
+    """BCP-47 tag of the source language (``--from``); None listens for it."""
+    min_language_probability: float = Field(default=0.5, ge=0, le=1)
+    """Below this the language is not guessed but asked for."""
+    line_pause_ms: int = Field(default=700, gt=0)
+    """A pause at least this long ends a line."""
+    longest_line_ms: int = Field(default=14_000, gt=0)
+    """Longer lines are cut at commas and pauses."""
+    min_unprocessed_ms: int = Field(default=800, gt=0)
+    """Speech without words at least this long is reported."""
+
+
+def transcribe(
+    separation: Separation, diarization: Diarization, config: TranscribeConfig, out: Path, progress: Progress
+) -> Transcript:
+    """Write down the speech that the diarization found. Nothing is written to ``out``.
+
+    A clip without speech gives a transcript without lines.
+
+    Args:
+        separation: its 16 kHz voice is listened to, piece by piece.
+        diarization: where to listen, and who speaks there.
+        config: see :class:`TranscribeConfig`.
+        out: not needed: a transcript is all metadata.
+        progress: told the share of the speech that is done.
+
+    Raises:
+        InputError: the language is not sure enough, or Whisper does not know the one that was given.
+        MissingEngineError: the model is not here or does not verify.
+    """
+    from stages.diarize.voice_activity import padded
+    from stages.transcribe.faster_whisper_engine import WhisperEngine, whisper_code
+    from stages.transcribe.lines import cut_lines, with_speakers
+    from stages.transcribe.pieces import pieces, quietest_ms, speech_spans
+    from stages.transcribe.word_times import mend, uncovered
+
+    if config.language is not None:
+        whisper_code(config.language)
+    voice = separation.file(separation.voice_16k)
+    spans = speech_spans(diarization.turns)
+    if not spans:
+        certainty = 0.0 if config.language is None else 1.0
+        return Transcript(
+            language=config.language or UNDETERMINED, language_probability=certainty, lines=(), unprocessed=()
+        )
+
+    def quietest(start_ms: int, end_ms: int) -> int:
+        return start_ms + quietest_ms(read_span(voice, start_ms, end_ms), SPEECH_RATE_HZ)
+
+    engine = WhisperEngine(models.path(config.model))
+    if config.language is None:
+        windows = pieces(spans, _VOTE_WINDOW_MS, _WIDEST_PAUSE_MS, quietest)
+        language, certainty = _vote(engine, voice, windows, config.min_language_probability)
+    else:
+        language, certainty = config.language, 1.0
+
+    heard: list[HeardWord] = []
+    parts = pieces(spans, _LONGEST_PIECE_MS, _WIDEST_PAUSE_MS, quietest)
+    for done, piece in enumerate(padded(parts, _MARGIN_MS), 1):
+        heard += _listen(engine, voice, piece, language)
+        progress(done / len(parts))
+    words, invented = mend(heard, spans)
+    unprocessed = [
+        Unprocessed(start_ms=gap.start_ms, end_ms=gap.end_ms, reason="speech not transcribed")
+        for gap in uncovered(spans, words, config.min_unprocessed_ms)
+    ] + [
+        Unprocessed(
+            start_ms=word.start_ms,
+            end_ms=word.end_ms,
+            reason=f"recognised where nobody speaks: {word.text.strip()}",
+        )
+        for word in invented
+    ]
+    return Transcript(
+        language=language,
+        language_probability=certainty,
+        lines=cut_lines(with_speakers(words, diarization.turns), config.line_pause_ms, config.longest_line_ms),
+        unprocessed=tuple(sorted(unprocessed, key=lambda stretch: (stretch.start_ms, stretch.end_ms))),
+    )
+
+
+def _listen(engine: WhisperEngine, voice: Path, piece: Span, language: str) -> list[HeardWord]:
+    """Return the words of one piece with times on the clip's clock."""
+    from dataclasses import replace
+
+    samples = read_span(voice, piece.start_ms, piece.end_ms)
+    return [
+        replace(word, start_ms=word.start_ms + piece.start_ms, end_ms=word.end_ms + piece.start_ms)
+        for word in engine.words(samples, language)
+    ]
+
+
+def _vote(engine: WhisperEngine, voice: Path, windows: list[Span], enough: float) -> tuple[str, float]:
+    """Return the language with the most probability, summed over windows by their length, and its share.
+
+    Raises:
+        InputError: its share is below ``enough``.
+    """
+    from stages.transcribe.pieces import spread
+
+    votes: dict[str, float] = {}
+    total_ms = 0
+    for window in spread(windows, _MOST_VOTES):
+        length_ms = window.end_ms - window.start_ms
+        total_ms += length_ms
+        samples = read_span(voice, window.start_ms, window.end_ms)
+        for tag, probability in engine.language_probabilities(samples).items():
+            votes[tag] = votes.get(tag, 0.0) + probability * length_ms
+    best = sorted(votes, key=lambda tag: (-votes[tag], tag))[:_GUESSES_NAMED]
+    certainty = votes[best[0]] / total_ms
+    if certainty < enough:
+        guesses = ", ".join(f"{tag} {votes[tag] / total_ms:.0%}" for tag in best)
+        raise InputError(
+            f"the language that is spoken is not certain (best guesses: {guesses}): name it, as in --from {best[0]}."
+        )
+    return best[0], certainty

@@ -1,0 +1,24 @@
+"""What passes between the text engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from stages.artifacts import Record
+
+
+class Translated(Record):
+    """One text in the target language."""
+
+    text: str
+    unknown: tuple[str, ...] = ()
+    """Words that the engine did not know and left as they were."""
+
+
+class TextEngine(Protocol):
+    """Translates single-line texts in one direction."""
+
+    def translate(self, texts: Sequence[str]) -> list[Translated]:
+        """Return one translation a text, in order; an empty text stays empty."""
+        ...

@@ -1,0 +1,103 @@
+"""Where the lips must be in every frame, from the phones of the spoken dub.
+
+Blending after Cohen & Massaro (1993), windows after JALI (Edwards et al. 2016), then the contacts that must
+be seen.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from language_packs import PackError, load_pack
+from stages.artifacts import Media, Record, Speech, Trajectory, Viseme
+from stages.errors import InputError
+from stages.progress import Progress
+from stages.visemes.contacts import ContactRules, enforce
+from stages.visemes.gestures import gestures_of
+from stages.visemes.trajectory import Timing, blend
+
+VERSION = 1
+
+
+class VisemesConfig(Record):
+    """Settings of the stage."""
+
+    onset_ms: float = Field(default=120.0, gt=0)
+    """How long before a sound its mouth shape begins to form."""
+    decay_ms: float = Field(default=120.0, gt=0)
+    """How long after a sound its mouth shape is still felt."""
+    protrusion_ms: float = Field(default=150.0, gt=0)
+    """The same for moving the lips forward, in both directions."""
+    hold_share: float = Field(default=0.75, gt=0, le=1)
+    """Share of a phone for which its shape is held."""
+    rounding_share: float = Field(default=0.6, ge=0)
+    """Share of the consonants before a rounded sound through which it is anticipated."""
+    reference_phone_ms: float = Field(default=80.0, gt=0)
+    """Phones shorter than this shrink the windows in proportion."""
+    window_floor_ms: float = Field(default=50.0, gt=0)
+    """The windows never shrink below this."""
+    closure_ms: float = Field(default=60.0, gt=0)
+    """Shortest closure of p b m."""
+    closure_frames: int = Field(default=2, ge=1)
+    """Fewest closed frames where the frame rate has them."""
+    labiodental_aperture: float = Field(default=0.06, ge=0, le=1)
+    """Widest opening while the lower lip is at the teeth."""
+
+
+def articulate(
+    speech: Speech, media: Media, config: VisemesConfig, out: Path, progress: Progress
+) -> Trajectory:
+    """Write the trajectory of every speaker's mouth at the clip's own frame times.
+
+    Raises:
+        InputError: there is no language pack for the language that is spoken.
+    """
+    try:
+        pack = load_pack(speech.language)
+    except PackError as error:
+        raise InputError(str(error)) from None
+    times_ms = np.load(media.file(media.frame_times))
+    timing = Timing(
+        onset_ms=config.onset_ms,
+        decay_ms=config.decay_ms,
+        protrusion_ms=config.protrusion_ms,
+        hold_share=config.hold_share,
+        rounding_share=config.rounding_share,
+        reference_phone_ms=config.reference_phone_ms,
+        floor_ms=config.window_floor_ms,
+    )
+    rules = ContactRules(
+        closure_ms=config.closure_ms,
+        closure_frames=config.closure_frames,
+        labiodental_aperture=config.labiodental_aperture,
+        hold_share=config.hold_share,
+    )
+    speakers = tuple(dict.fromkeys(line.speaker for line in speech.lines))
+    arrays: dict[str, np.ndarray] = {}
+    visemes: list[Viseme] = []
+    for done, speaker in enumerate(speakers, start=1):
+        lines = [line for line in speech.lines if line.speaker == speaker]
+        gestures = gestures_of(lines, pack.overrides)
+        values, speaking = blend(gestures, times_ms, timing)
+        arrays[speaker] = enforce(values, gestures, times_ms, rules).astype(np.float32)
+        arrays[f"{speaker}.speaking"] = speaking
+        visemes += [
+            Viseme(
+                line_id=gesture.line_id,
+                ipa=gesture.ipa,
+                viseme=gesture.articulation.viseme,
+                start_ms=round(gesture.start_ms),
+                end_ms=round(gesture.end_ms),
+                contact=gesture.articulation.contact,
+            )
+            for gesture in gestures
+        ]
+        progress(done / len(speakers))
+    trajectory = Trajectory(
+        speakers=speakers, visemes=tuple(sorted(visemes, key=lambda v: (v.start_ms, v.line_id)))
+    )
+    np.savez(out / trajectory.arrays, **arrays)  # type: ignore[arg-type]
+    return trajectory
