@@ -75,9 +75,7 @@ def pieces(ipa: str) -> Iterator[Piece]:
     """Split IPA into phones and the single characters between them; joined, they are the input (NFD, ç kept)."""
     phone = ""
     for character in _decompose(ipa):
-        if _is_modifier(character) and phone:
-            phone += character
-        elif phone and phone[-1] in _TIE_BARS:
+        if (_is_modifier(character) and phone) or (phone and phone[-1] in _TIE_BARS):
             phone += character
         else:
             if phone:

@@ -196,11 +196,9 @@ class PictureWriter:
             assert isinstance(template, VideoStream)
             time_base, context = template.time_base, template.codec_context
             assert time_base is not None
-            self._stream = self._container.add_stream(
-                "libx264",
-                rate=media.picture.fps,
-                options={"crf": str(config.crf), "preset": config.preset, "threads": str(config.threads)},
-            )
+            # Without B-frames decoding order is display order, so that MP4 stores uneven frame times exactly.
+            options = {"preset": config.preset, "crf": str(config.crf), "bf": "0", "threads": str(config.threads)}
+            self._stream = self._container.add_stream("libx264", rate=media.picture.fps, options=options)
             assert isinstance(self._stream, VideoStream)
             encoder = self._stream.codec_context
             encoder.width, encoder.height = media.picture.width_px, media.picture.height_px

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pysubs2
@@ -61,7 +62,7 @@ class TestBreaking:
         assert [word for cue in cues for line in cue.lines for word in line.split()] == texts
         assert all(len(cue.lines) <= RULES.lines for cue in cues)
         assert all(len(line) <= RULES.characters_per_line for cue in cues for line in cue.lines)
-        assert all(a.end_ms <= b.start_ms for a, b in zip(cues, cues[1:], strict=False))
+        assert all(a.end_ms <= b.start_ms for a, b in pairwise(cues))
 
 
 class TestTimes:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages import timing
-from stages.artifacts import Media, PictureStream, ReadLine, Reading, Script, ScriptLine
+from stages.artifacts import Media, PictureStream, Reading, ReadLine, Script, ScriptLine
 from stages.progress import silent
 from stages.timing.planner import (
     DOES_NOT_FIT,

@@ -1,5 +1,7 @@
 """The pure parts of the transcription: pieces of speech and mended word times."""
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +46,7 @@ def test_words_far_from_speech_are_invented() -> None:
 def test_the_order_of_words_outweighs_their_times() -> None:
     kept, _ = mend(words((2100, 2300), (900, 1000), (2500, 2900)), [Span(0, 1000), Span(2000, 3000)])
     assert [word.text for word in kept] == [" w0", " w1", " w2"]
-    assert all(before.end_ms <= after.start_ms for before, after in zip(kept, kept[1:], strict=False))
+    assert all(before.end_ms <= after.start_ms for before, after in itertools.pairwise(kept))
 
 
 @given(
@@ -62,7 +64,7 @@ def test_mended_words_are_in_order_and_inside_speech(
     kept, invented = mend(heard, spans)
     assert sorted(word.text for word in [*kept, *invented]) == sorted(word.text for word in heard)
     assert [word.text for word in kept] == [word.text for word in heard if word.text in {k.text for k in kept}]
-    assert all(before.end_ms <= after.start_ms for before, after in zip(kept, kept[1:], strict=False))
+    assert all(before.end_ms <= after.start_ms for before, after in itertools.pairwise(kept))
     for word in kept:
         assert word.end_ms > word.start_ms
         assert any(span.start_ms <= word.start_ms and word.end_ms <= span.end_ms for span in spans)

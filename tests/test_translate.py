@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ class TestRoutes:
 
     def test_every_chain_is_connected_and_measured(self):
         for chain in routes.table().chains:
-            assert all(a.target == b.source for a, b in zip(chain.hops, chain.hops[1:], strict=False))
+            assert all(a.target == b.source for a, b in pairwise(chain.hops))
             assert chain.chrf is not None and 0 < chain.chrf < 100
 
     def test_every_apertium_hop_says_what_installs_it(self):

@@ -45,9 +45,7 @@ def check_place(folder: Path, stem: str, targets: tuple[str, ...], force: bool) 
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(
-            f"{shown} cannot be written to ({error.strerror}); give another folder with --out."
-        ) from error
+        raise InputError(f"{shown} cannot be written to ({error.strerror}); give another folder with --out.") from error
     held = [tag for tag in targets if (folder / f"{stem}.{tag}.mp4").exists()]
     if held and not force:
         raise InputError(

@@ -24,7 +24,7 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import SubtitleSet
 
 from stages.artifacts import Media, Mixdown, Picture, Script, SourceVideo
-from stages.media import EncodeConfig, PictureWriter, frames, opened
+from stages.media import MILLISECOND, EncodeConfig, PictureWriter, frames, opened
 from stages.sound import SAMPLE_RATE_HZ
 from stages.subtitles import Cue
 
@@ -67,9 +67,7 @@ def mux(
         source = stack.enter_context(opened(video.path))
         shown = stack.enter_context(opened(_picture_file(video, media, picture, scratch)))
         origin = Fraction(source.start_time or 0, av.time_base)
-        out = stack.enter_context(
-            av.open(f"file:{target}", "w", format="mp4", options={"movflags": "+faststart"})
-        )
+        out = stack.enter_context(av.open(f"file:{target}", "w", format="mp4", options={"movflags": "+faststart"}))
         out.metadata.update(
             {
                 "title": f"{Path(media.file_name).stem} ({_name(script.target)} dub)",
@@ -81,7 +79,8 @@ def mux(
         flows: list[Iterator[_Timed]] = []
         template = shown.streams[picture_index]
         shift = origin if picture.video is None and shown.name == source.name else Fraction(0)
-        flows.append(_copied(shown, template, out.add_stream_from_template(template), shift))
+        end_ms = media.picture.end_ms
+        flows.append(_copied(shown, template, out.add_stream_from_template(template), shift, end_ms))
         dub = _aac_stream(out, script.target, "dub", is_default=True)
         flows.append(_encoded(mixdown.file(mixdown.sound), dub))
         for index, sound in enumerate(media.sounds):
@@ -93,11 +92,9 @@ def mux(
                 own = stack.enter_context(opened(video.path))
                 original = out.add_stream_from_template(own.streams[sound.index])
                 _label(original, language, title, is_default=False)
-                flows.append(_copied(own, own.streams[sound.index], original, origin))
+                flows.append(_copied(own, own.streams[sound.index], original, origin, media.duration_ms))
             elif sound.index == media.sound_index:
-                flows.append(
-                    _encoded(media.file(media.mix), _aac_stream(out, script.source, title, is_default=False))
-                )
+                flows.append(_encoded(media.file(media.mix), _aac_stream(out, script.source, title, is_default=False)))
         for tag, cues in subtitles.items():
             track = out.add_stream("mov_text")
             assert isinstance(track, SubtitleStream)
@@ -123,15 +120,19 @@ def _picture_file(video: SourceVideo, media: Media, picture: Picture, scratch: P
 
 
 def _copied(
-    container: av.container.InputContainer, stream: Stream, target: Stream, origin: Fraction
+    container: av.container.InputContainer, stream: Stream, target: Stream, origin: Fraction, end_ms: int
 ) -> Iterator[_Timed]:
+    """Yield a stream's packets as they are; the last one lasts no longer than the source says."""
     assert stream.time_base is not None
     shift = round(origin / stream.time_base)
+    end = round(end_ms * MILLISECOND / stream.time_base)
     for packet in container.demux(stream):
         if packet.dts is None or packet.pts is None:
             continue
         packet.pts -= shift
         packet.dts -= shift
+        if packet.pts < end < packet.pts + (packet.duration or 0):
+            packet.duration = end - packet.pts
         due_s = float(packet.dts * stream.time_base)
         packet.stream = target
         yield _Timed(due_s, packet)

@@ -62,9 +62,7 @@ def report(
             ),
             "closures_expected": sum(line["closures_expected"] for line in lines),
             "closures_reached": sum(line["closures_reached"] for line in lines),
-            "speech_unprocessed_ms": sum(
-                item.end_ms - item.start_ms for item in shared.transcript.unprocessed
-            ),
+            "speech_unprocessed_ms": sum(item.end_ms - item.start_ms for item in shared.transcript.unprocessed),
             "frames_changed": dub.picture.changed_frames,
             "integrated_lufs": dub.mixdown.integrated_lufs,
             "true_peak_dbtp": dub.mixdown.true_peak_dbtp,

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.lipsync.geometry import aperture_iod, jaw_iod, width_iod
-from stages.lipsync.landmarks import CHIN, LIPS, LOWER_FACE, MOUTH_CORNERS
+from stages.lipsync.landmarks import CHIN, LIP_ROWS, LIPS, LOWER_FACE, MOUTH_CORNERS
 
 FEATURES = ("aperture", "width", "jaw")
 _TYPICAL_RANGE_IOD = np.array([0.15, 0.1, 0.08])
 _PRIOR_WEIGHT = 8.0
+_ROW_DEGREE = 4
+"""Degree of the polynomial along a row of lip points: an arch and a bow, no zigzag."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,19 @@ def learn(faces: np.ndarray) -> Articulation:
     unexplained = points - mean - np.einsum("nf,fmc->nmc", features - center, prior)
     gram = scaled.T @ scaled + _PRIOR_WEIGHT * np.eye(len(FEATURES))
     fitted = np.linalg.solve(gram, scaled.T @ unexplained.reshape(len(points), -1))
-    return Articulation(mean, center, prior + (fitted / _TYPICAL_RANGE_IOD[:, None]).reshape(prior.shape))
+    slopes = prior + (fitted / _TYPICAL_RANGE_IOD[:, None]).reshape(prior.shape)
+    return Articulation(mean, center, _smooth_along_lips(slopes))
+
+
+def _smooth_along_lips(slopes: np.ndarray) -> np.ndarray:
+    """Return slopes (3, m, 3) in which neighbours along each row of lip points move alike."""
+    smooth = slopes.copy()
+    for points in LIP_ROWS:
+        rows = np.searchsorted(LOWER_FACE, points)
+        along = np.linspace(-1, 1, len(rows))
+        basis = np.polynomial.legendre.legvander(along, _ROW_DEGREE)
+        smooth[:, rows] = np.einsum("ab,fbc->fac", basis @ np.linalg.pinv(basis), slopes[:, rows])
+    return smooth
 
 
 def generic_slopes(mean: np.ndarray) -> np.ndarray:

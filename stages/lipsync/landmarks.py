@@ -31,6 +31,8 @@ INNER_RING = np.concatenate([UPPER_INNER, LOWER_INNER[-2:0:-1]])
 # Two rows inside the red of the lips keep its texture from sliding between the contours.
 UPPER_MIDDLE = np.array([76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306])
 LOWER_MIDDLE = np.array([76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306])
+LIP_ROWS = (UPPER_OUTER, UPPER_MIDDLE, UPPER_INNER, LOWER_INNER, LOWER_MIDDLE, LOWER_OUTER)
+"""Rows of lip points from above to below, each from the left corner to the right."""
 
 RIGID = np.array([33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 1, 70, 105, 107, 300, 334, 336, 98, 327, 2])
 """Points that speech hardly moves: eye corners, nose bridge and base, brow."""
@@ -46,8 +48,6 @@ CHIN_SKIN = np.array(
     + [430, 214, 434, 140, 369, 204, 424]
 )
 """Between the lower lip and the chin's edge."""
-LIPS = np.unique(
-    np.concatenate([UPPER_INNER, LOWER_INNER, UPPER_OUTER, LOWER_OUTER, UPPER_MIDDLE, LOWER_MIDDLE])
-)
+LIPS = np.unique(np.concatenate(LIP_ROWS))
 LOWER_FACE = np.unique(np.concatenate([LIPS, JAW_CONTOUR, UPPER_SKIN, CHEEKS, CHIN_SKIN]))
 """Every point that the articulation model moves, ascending."""

@@ -1,9 +1,16 @@
-"""The points of the lower face where the plan wants them: the model's shape, then the exact gap."""
+"""The points of the lower face where the plan wants them.
+
+Lips take the shape of the retrieved mouth, moved by what the model says is still missing, so that real shapes stay real
+and the noise of single landmarks is not drawn; then the gap is made exact.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from stages.lipsync.geometry import fit_poses
 from stages.lipsync.landmarks import (
     JAW_CONTOUR,
     LIPS,
@@ -21,12 +28,10 @@ _UPPER_ROWS = (UPPER_INNER, UPPER_MIDDLE, UPPER_OUTER)
 _LOWER_ROWS = (LOWER_INNER, LOWER_MIDDLE, LOWER_OUTER)
 _SHARES = (1.0, 0.9, 0.7)
 """How much of a correction of the inner edge the inner, middle and outer lip points follow."""
-_LINE_SHARES = (1.0, 0.6, 0.0)
-"""The same for the line on which the lips meet."""
 _MEASURED = slice(4, 7)
 """Columns of the three pairs that the inner gap is measured on."""
 _SMOOTH_BELOW_IOD, _FREE_ABOVE_IOD = 0.04, 0.1
-"""Nearly closed lips meet on a smooth line; an open mouth has the outline that the model gives it."""
+"""Below, an opening is a parabola (its landmarks are mostly noise); above, it keeps its own outline."""
 _MIN_THICKNESS = 0.45
 """The red of a lip never gets thinner than this share of its mean in the clip."""
 _LIP_ROWS = np.searchsorted(LOWER_FACE, LIPS)
@@ -35,18 +40,51 @@ _CONTOUR_SHARE = np.sin(np.linspace(0, np.pi, len(JAW_CONTOUR)))
 """The chin carries the contour along; beside the ears it stands still."""
 
 
-def target_points(plan: FacePlan, row: int, face: np.ndarray) -> np.ndarray:
+class Shown(NamedTuple):
+    """A retrieved mouth."""
+
+    row: int
+    """Of the face's track."""
+    weight: float
+    landmarks: np.ndarray
+    """float64 (478, 2) px of its own frame."""
+    head: np.ndarray
+    """float64 (478, 3) in the head frame."""
+    iod_px: float
+
+
+def shown_mouths(plan: FacePlan, row: int) -> list[Shown]:
+    """Return the one or two mouths that serve a row, weights adding up to 1."""
+    second = float(plan.mix[row]) if plan.picks[row, 1] >= 0 else 0.0
+    return [
+        _shown(plan, int(pick), weight)
+        for pick, weight in zip(plan.picks[row], (1 - second, second), strict=True)
+        if weight > 0
+    ]
+
+
+def _shown(plan: FacePlan, pick: int, weight: float) -> Shown:
+    landmarks = plan.states.landmarks(pick, pick + 1).astype(np.float64)
+    pose = fit_poses(landmarks, plan.reference)
+    return Shown(pick, weight, landmarks[0, :, :2], pose.to_head(landmarks)[0], float(pose.scale[0]))
+
+
+def target_points(plan: FacePlan, row: int, face: np.ndarray, mouths: list[Shown]) -> np.ndarray:
     """Return the face (478, 3) in the head frame with its lower part where the plan wants it.
 
-    Lips go to the model's shape plus the slow expression; the skin around them keeps its own deviation from the model.
-    At strength 0 the face is returned as it is.
+    The skin around the lips keeps its own shape and moves by the model. At strength 0 the face is returned as it is.
     """
     model, strength = plan.model, float(plan.strength[row])
     wanted = model.points(plan.target[row : row + 1])[0]
     now = face[LOWER_FACE]
     moved = now + wanted - model.points(plan.source[row : row + 1])[0]
     moved[_CONTOUR_ROWS] = now[_CONTOUR_ROWS] + _CONTOUR_SHARE[:, None] * (moved[_CONTOUR_ROWS] - now[_CONTOUR_ROWS])
-    moved[_LIP_ROWS] = wanted[_LIP_ROWS] + plan.expression[row]
+    lips = np.zeros((len(LIPS), 3))
+    for mouth in mouths:
+        missing = wanted - model.points(plan.source[mouth.row : mouth.row + 1])[0]
+        expression = plan.expression[row] - plan.expression[mouth.row]
+        lips += mouth.weight * (mouth.head[LIPS] + missing[_LIP_ROWS] + expression)
+    moved[_LIP_ROWS] = lips
     result = face.copy()
     result[LOWER_FACE] = moved
     set_gap(result, float(plan.target[row, 0]))
@@ -58,8 +96,7 @@ def target_points(plan: FacePlan, row: int, face: np.ndarray) -> np.ndarray:
 def set_gap(face: np.ndarray, gap_iod: float) -> None:
     """Bring the inner gap of a face (478, 3) in the head frame to exactly ``gap_iod``, in place.
 
-    The opening keeps its outline, scaled, as far as it is open; a closed mouth gets a parabola and a smooth lip line.
-    The red of the lips follows.
+    The opening keeps its outline, scaled, as far as it is open. The red of the lips follows.
     """
     upper, lower = face[UPPER_INNER, 1], face[LOWER_INNER, 1]
     across = np.linspace(-1, 1, len(upper))
@@ -70,13 +107,10 @@ def set_gap(face: np.ndarray, gap_iod: float) -> None:
     if openness > 0:
         outline = openness * gaps / gaps[_MEASURED].mean() + (1 - openness) * outline
     change = gap_iod * outline - (lower - upper)
-    line = (upper + lower) / 2
-    smooth = np.polynomial.Polynomial.fit(across, line, deg=4, w=np.r_[3, np.ones(len(line) - 2), 3])(across)
-    bend = (1 - openness) * (smooth - line)
     inside = slice(1, -1)
-    for share, line_share, above, below in zip(_SHARES, _LINE_SHARES, _UPPER_ROWS, _LOWER_ROWS, strict=True):
-        face[above[inside], 1] += (line_share * bend - share * change / 2)[inside]
-        face[below[inside], 1] += (line_share * bend + share * change / 2)[inside]
+    for share, above, below in zip(_SHARES, _UPPER_ROWS, _LOWER_ROWS, strict=True):
+        face[above[inside], 1] -= (share * change / 2)[inside]
+        face[below[inside], 1] += (share * change / 2)[inside]
 
 
 def keep_thickness(face: np.ndarray, reference: np.ndarray) -> None:

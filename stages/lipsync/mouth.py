@@ -11,7 +11,7 @@ from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
 from stages.lipsync.geometry import fit_poses
 from stages.lipsync.landmarks import OUTER_RING
 from stages.lipsync.library import MouthLibrary, color_gains
-from stages.lipsync.lips import target_points
+from stages.lipsync.lips import Shown, shown_mouths, target_points
 from stages.lipsync.plan import FacePlan
 from stages.lipsync.warp import Mesh, build_mesh, paint_triangles, sampling_map, vertices
 
@@ -38,7 +38,9 @@ class MouthPainter:
         landmarks = self.plan.states.landmarks(row, row + 1)
         pose = fit_poses(landmarks, self.plan.reference)
         iod_px = float(pose.scale[0])
-        wanted = pose.to_picture(target_points(self.plan, row, pose.to_head(landmarks)[0])[None])[0, :, :2]
+        mouths = shown_mouths(self.plan, row)
+        points = target_points(self.plan, row, pose.to_head(landmarks)[0], mouths)
+        wanted = pose.to_picture(points[None])[0, :, :2]
         seen = landmarks[0, :, :2].astype(np.float64)
         source, target = vertices(seen, seen, iod_px), vertices(wanted, seen, iod_px)
         box = _box_around(np.concatenate([source, target]), 2, frame.shape)
@@ -48,7 +50,7 @@ class MouthPainter:
         place = sampling_map(self._mesh, painted, target - origin, source - origin)
         skin = _sample(part, place)
         moved = _is_moved(place)
-        mouth, cover, inner = self._mouth(row, painted, target - origin, wanted[OUTER_RING] - origin, iod_px)
+        mouth, cover, inner = self._mouth(row, mouths, painted, target - origin, wanted[OUTER_RING] - origin, iod_px)
         y, x = slice(inner.top, inner.bottom), slice(inner.left, inner.right)
         strength = min(1.0, 4 * float(self.plan.strength[row]))
         blended = blend_bands(mouth, skin[y, x], cover * strength)
@@ -58,29 +60,23 @@ class MouthPainter:
         return paste(frame, box, skin, moved.astype(np.float32)), box
 
     def _mouth(
-        self, row: int, painted: np.ndarray, target: np.ndarray, lips: np.ndarray, iod_px: float
+        self, row: int, mouths: list[Shown], painted: np.ndarray, target: np.ndarray, lips: np.ndarray, iod_px: float
     ) -> tuple[np.ndarray, np.ndarray, Box]:
         """Return the retrieved mouth (h, w, 3) in its box inside the painted region, with its mask."""
         grow, feather = _GROW_IOD * iod_px, _FEATHER_IOD * iod_px
         inner = _box_around(lips, grow + 2 * feather + 3, painted.shape)
         origin = np.array([inner.left, inner.top])
         part = np.ascontiguousarray(painted[inner.top : inner.bottom, inner.left : inner.right])
-        first, second = self.plan.picks[row]
-        mouth = self._retrieved(row, int(first), part, target - origin)
-        if second >= 0:
-            weight = float(self.plan.mix[row])
-            mouth = (1 - weight) * mouth + weight * self._retrieved(row, int(second), part, target - origin)
-        return mouth, soft_mask(lips - origin, part.shape, grow, feather), inner
+        drawn = np.zeros((*part.shape, 3), dtype=np.float32)
+        for mouth in mouths:
+            drawn += mouth.weight * self._retrieved(row, mouth, part, target - origin)
+        return drawn, soft_mask(lips - origin, part.shape, grow, feather), inner
 
-    def _retrieved(self, row: int, pick: int, painted: np.ndarray, target: np.ndarray) -> np.ndarray:
-        landmarks = self.plan.states.landmarks(pick, pick + 1)
-        pose = fit_poses(landmarks, self.plan.reference)
-        crop = self.library.crop(pick)
-        seen = landmarks[0, :, :2].astype(np.float64)
-        source = vertices(seen, seen, float(pose.scale[0])) - np.array([crop.left, crop.top])
+    def _retrieved(self, row: int, mouth: Shown, painted: np.ndarray, target: np.ndarray) -> np.ndarray:
+        crop = self.library.crop(mouth.row)
+        source = vertices(mouth.landmarks, mouth.landmarks, mouth.iod_px) - np.array([crop.left, crop.top])
         place = sampling_map(self._mesh, painted, target, source)
-        gains = color_gains(self.library.skin[row], self.library.skin[pick])
-        return _sample(crop.bgr, place) * gains
+        return _sample(crop.bgr, place) * color_gains(self.library.skin[row], self.library.skin[mouth.row])
 
 
 def _sample(image: np.ndarray, place: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ until the integrated loudness (EBU R 128) is that of the source's sound. What wa
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ _LEVEL_RANGE_DB = 30.0
 """Windows further than this below the loudest are pauses, and do not count for a voice's level."""
 _LIMITER_MARGIN_DB = 0.5
 """The limiter sees samples; the true peak between them is a little higher."""
+_LIMITER_STEP_DB = 0.1
 
 __all__ = ["VERSION", "MixConfig", "integrated_lufs", "mix", "undubbed"]
 
@@ -42,8 +44,8 @@ class MixConfig(Record):
     """Fade at either end of a line."""
     keep_fade_ms: int = Field(default=20, ge=0)
     """Fade at either end of a stretch that keeps its original voice."""
-    speech_range_db: float = Field(default=6.0, ge=0)
-    """How far the speech may leave its speaker's original level to match the loudness of the whole."""
+    gain_range_db: float = Field(default=6.0, ge=0)
+    """How far the speech, and after it the whole, may be moved to match the source's loudness."""
 
 
 def mix(
@@ -73,26 +75,10 @@ def mix(
         ]
         return render.blocks(separation.file(separation.background), [*keep, *lines])
 
-    gain_db, loudness = _matched(rendered, media.integrated_lufs, config.speech_range_db)
+    gain_db, loudness = _matched(rendered, media.integrated_lufs, config.gain_range_db)
     progress(0.6)
-    trim_db = 0.0
-    if media.integrated_lufs is not None and loudness.integrated_lufs is not None:
-        missing_lu = media.integrated_lufs - loudness.integrated_lufs
-        trim_db = missing_lu if abs(missing_lu) > _CLOSE_LU else 0.0
     mixdown = out / str(Mixdown.model_fields["sound"].default)
-    ceiling_dbtp = (
-        math.inf if loudness.true_peak_dbtp + trim_db <= config.true_peak_dbtp else config.true_peak_dbtp
-    )
-    while True:
-        final = (block * _amplitude(trim_db) for block in rendered(gain_db))
-        _write(
-            mixdown, final if ceiling_dbtp == math.inf else _limited(final, ceiling_dbtp - _LIMITER_MARGIN_DB)
-        )
-        reached = measure(mixdown)
-        excess_db = reached.true_peak_dbtp - config.true_peak_dbtp
-        if excess_db <= 0:
-            break
-        ceiling_dbtp = min(ceiling_dbtp, config.true_peak_dbtp) - excess_db
+    reached = _mastered(mixdown, lambda: rendered(gain_db), loudness, media.integrated_lufs, config)
     progress(1.0)
     return Mixdown(integrated_lufs=reached.integrated_lufs, true_peak_dbtp=reached.true_peak_dbtp)
 
@@ -128,23 +114,56 @@ def _matched(
     gain_db = 0.0
     loudness = measure_blocks(rendered(gain_db), sound.SAMPLE_RATE_HZ, 2)
     for _ in range(_PASSES - 1):
-        if target_lufs is None or loudness.integrated_lufs is None:
-            break
-        wanted_db = float(np.clip(gain_db + target_lufs - loudness.integrated_lufs, -range_db, range_db))
-        if abs(target_lufs - loudness.integrated_lufs) <= _CLOSE_LU or wanted_db == gain_db:
+        missing_lu = _missing_lu(target_lufs, loudness)
+        wanted_db = float(np.clip(gain_db + missing_lu, -range_db, range_db))
+        if abs(missing_lu) <= _CLOSE_LU or wanted_db == gain_db:
             break
         gain_db = wanted_db
         loudness = measure_blocks(rendered(gain_db), sound.SAMPLE_RATE_HZ, 2)
     return gain_db, loudness
 
 
+def _mastered(
+    path: Path,
+    rendered: Callable[[], Iterator[np.ndarray]],
+    loudness: Loudness,
+    target_lufs: float | None,
+    config: MixConfig,
+) -> Loudness:
+    """Write the sound at the target loudness and below the peak, and return what it measures.
+
+    What the limiter takes from the loudness is given back before it, a few times; the peak always holds.
+    """
+    peak_dbtp, range_db = config.true_peak_dbtp, config.gain_range_db
+    missing_lu = _missing_lu(target_lufs, loudness)
+    trim_db = float(np.clip(missing_lu, -range_db, range_db)) if abs(missing_lu) > _CLOSE_LU else 0.0
+    limit_dbfs = peak_dbtp - _LIMITER_MARGIN_DB if loudness.true_peak_dbtp + trim_db > peak_dbtp else math.inf
+    for attempt in itertools.count(1):
+        blocks = (block * _amplitude(trim_db) for block in rendered())
+        _write(path, blocks if limit_dbfs == math.inf else _limited(blocks, limit_dbfs))
+        reached = measure(path)
+        excess_db = reached.true_peak_dbtp - peak_dbtp
+        missing_lu = _missing_lu(target_lufs, reached)
+        if excess_db > 0:
+            limit_dbfs = min(limit_dbfs, peak_dbtp) - excess_db - _LIMITER_STEP_DB
+        elif attempt < _PASSES and limit_dbfs < math.inf and missing_lu > _CLOSE_LU and trim_db < range_db:
+            trim_db = min(range_db, trim_db + missing_lu)
+        else:
+            return reached
+    raise AssertionError("counting does not end")
+
+
+def _missing_lu(target_lufs: float | None, loudness: Loudness) -> float:
+    if target_lufs is None or loudness.integrated_lufs is None:
+        return 0.0
+    return target_lufs - loudness.integrated_lufs
+
+
 def _speaker_gains_db(lines: Sequence[Line], speech: Speech, voice: Path) -> dict[str, float]:
     """Return per speaker how far the synthesised voice is below the speaker's own, in dB."""
     gains = {}
     for speaker in {line.speaker for line in speech.lines}:
-        own = [
-            sound.read_span(voice, line.start_ms, line.end_ms) for line in lines if line.speaker == speaker
-        ]
+        own = [sound.read_span(voice, line.start_ms, line.end_ms) for line in lines if line.speaker == speaker]
         said = [sound.read(speech.file(line.sound))[0] for line in speech.lines if line.speaker == speaker]
         own_db = _active_level_db(own, sound.SAMPLE_RATE_HZ)
         said_db = _active_level_db(said, speech.rate_hz)
@@ -168,9 +187,7 @@ def _window_powers(samples: np.ndarray, window: int) -> np.ndarray:
 
 def _limited(blocks: Iterable[np.ndarray], ceiling_dbfs: float) -> Iterator[np.ndarray]:
     """Hold the samples under a ceiling with a look-ahead limiter; length and timing stay."""
-    options = (
-        f"level_in=1:level_out=1:limit={_amplitude(ceiling_dbfs):.6f}:attack=5:release=80:level=0:latency=1"
-    )
+    options = f"level_in=1:level_out=1:limit={_amplitude(ceiling_dbfs):.6f}:attack=5:release=80:level=0:latency=1"
     chain = [("alimiter", options), ("aformat", "sample_fmts=flt:channel_layouts=stereo")]
     for frame in filtered(blocks, sound.SAMPLE_RATE_HZ, 2, chain):
         yield frame.to_ndarray().reshape(-1, 2)

@@ -41,10 +41,7 @@ class Cue(Record):
 def source_cues(transcript: Transcript) -> tuple[Cue, ...]:
     """Return subtitles of the source, at the recognised words' times."""
     lines = [
-        tuple(
-            TimedWord(text=word.text.strip(), start_ms=word.start_ms, end_ms=word.end_ms)
-            for word in line.words
-        )
+        tuple(TimedWord(text=word.text.strip(), start_ms=word.start_ms, end_ms=word.end_ms) for word in line.words)
         for line in transcript.lines
     ]
     return cues_for(lines, _rules(transcript.language))
@@ -122,9 +119,7 @@ def _literal(text: str) -> str:
     return " ".join(text.translate({ord("{"): "(", ord("}"): ")", ord("\\"): "/"}).split())
 
 
-def _split(
-    line: Sequence[TimedWord], rules: SubtitleRules
-) -> list[tuple[Sequence[TimedWord], tuple[str, ...]]]:
+def _split(line: Sequence[TimedWord], rules: SubtitleRules) -> list[tuple[Sequence[TimedWord], tuple[str, ...]]]:
     words = [word.text for word in line]
     groups = []
     first = 0
@@ -135,9 +130,7 @@ def _split(
     return groups
 
 
-def _spread(
-    words: Sequence[str], phone_starts_ms: Sequence[int], start_ms: int, end_ms: int
-) -> tuple[TimedWord, ...]:
+def _spread(words: Sequence[str], phone_starts_ms: Sequence[int], start_ms: int, end_ms: int) -> tuple[TimedWord, ...]:
     """Give every word its share of the phones in proportion to its letters."""
     letters = [max(1, sum(character.isalnum() for character in word)) for word in words]
     edges_ms = [*phone_starts_ms, end_ms] if phone_starts_ms else [start_ms, end_ms]

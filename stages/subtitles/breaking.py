@@ -44,9 +44,7 @@ def _even(words: Sequence[str], cues: int) -> list[int]:
     for cue in range(1, cues):
         last = len(words) - (cues - cue)
         candidates = range(first + 1, last + 1)
-        best = min(
-            candidates, key=lambda count: abs(ends[count - 1] - cue * share) - _gain(words[count - 1]) * share
-        )
+        best = min(candidates, key=lambda count: abs(ends[count - 1] - cue * share) - _gain(words[count - 1]) * share)
         counts.append(best - first)
         first = best
     return [*counts, len(words) - first]
@@ -69,4 +67,4 @@ def _best_lines(words: Sequence[str], width: int) -> tuple[str, ...]:
         return tuple(greedy)
     options = [(" ".join(words[:cut]), " ".join(words[cut:])) for cut in range(1, len(words))]
     fitting = [option for option in options if max(map(len, option)) <= width] or [(greedy[0], greedy[1])]
-    return min(fitting, key=lambda option: abs(len(option[0]) - len(option[1])) - width * _gain(option[0]))
+    return min(fitting, key=lambda option: abs(len(option[0]) - len(option[1])) - 2 * width * _gain(option[0]))

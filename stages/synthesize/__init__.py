@@ -43,7 +43,7 @@ class SynthesizeConfig(Record):
     """A name in :data:`ENGINES`."""
     match_voices: bool = True
     """Match pitch, vocal-tract length and long-term spectrum to each speaker; else the voices are used as they are."""
-    audition_characters: int = 90
+    audition_characters: int = 80
     """How much text each voice reads to be compared with a speaker."""
 
 

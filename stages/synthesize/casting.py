@@ -24,8 +24,8 @@ _CLEAR_PITCH = 0.12
 """Distance in ln F0 from the border beyond which only voices of the speaker's own pitch class are tried."""
 _OTHER_CLASS_HANDICAP = 0.05
 """Nearer to it, a voice of the other class must be this much more alike."""
-_COARSE_WARPS = (0.84, 0.92, 1.0, 1.08, 1.16)
-_FINE_STEPS = (-0.04, 0.04, -0.02, 0.02)
+_COARSE_WARPS = (0.88, 1.0, 1.12)
+_FINE_STEPS = (-0.08, -0.04, 0.04, 0.08)
 _USUAL_F0_SPREAD = 0.16
 """Standard deviation of ln F0 of the synthesiser's voices."""
 _REFERENCE_MS = 20_000

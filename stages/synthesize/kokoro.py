@@ -126,7 +126,10 @@ class KokoroEngine:
         return _length([(part, _rounded(raw, speed)) for part, raw in self._read(ipa, voice)], speed)
 
     def speed_for(self, ipa: str, voice: str, sounding_ms: int) -> float:
-        """Return the speed at which the phones of ``ipa`` last ``sounding_ms``, as nearly as whole frames allow."""
+        """Return the speed at which the phones of ``ipa`` last ``sounding_ms``, as nearly as whole frames allow.
+
+        Of the two nearest lengths, the one nearer to the unhurried reading.
+        """
         parts = self._read(ipa, voice)
         slow, fast = _SPEED_BOUNDS
         for _ in range(16):
@@ -136,7 +139,7 @@ class KokoroEngine:
                 slow = speed
             else:
                 fast = speed
-        return fast
+        return slow if slow > 1 else fast
 
     def speak(self, ipa: str, voice: str, speed: float = 1.0) -> Utterance:
         """Return ``ipa`` spoken. IPA without any phone gives an empty utterance."""

@@ -26,6 +26,8 @@ _FADE_MS = 10
 _OVERRUN_MS = 60
 """How much later than planned a line may end before it is spoken again, faster: its length was an estimate."""
 _FASTEST_CORRECTION = 1.08
+_HURRIED_RATE = 1.25
+"""Planned rate above which no line is spoken faster than planned: 1.25 * 1.08 is the fastest rate of the plan."""
 _RETRY_SPEEDS = (1.0, 1.03, 0.97)
 _LONGEST_RATIO = 2.5
 """A sound this much longer or shorter than its plan is not the line."""
@@ -114,20 +116,20 @@ def speak_line(
     """
     if place.end_ms == place.start_ms:
         return _silence(place, ())
-    speed = engine.speed_for(line.ipa, voice, place.end_ms - place.start_ms)
+    wanted_ms = place.end_ms - place.start_ms
+    planned_speed = engine.speed_for(line.ipa, voice, wanted_ms)
     for factor in _RETRY_SPEEDS:
-        utterance = _spoken_in(engine, line.ipa, voice, speed * factor, place.end_ms - place.start_ms)
+        speed = planned_speed * factor
+        utterance = engine.speak(line.ipa, voice, speed)
+        overrun = _sounding_ms(utterance) / wanted_ms
+        if _sounding_ms(utterance) > wanted_ms + _OVERRUN_MS and place.rate <= _HURRIED_RATE:
+            speed *= min(overrun, _FASTEST_CORRECTION)
+            utterance = engine.speak(line.ipa, voice, speed)
         if _is_speech(utterance, place):
-            return _placed(utterance, line, place, matched, level)
+            unhurried_ms = line.duration_ms - line.lead_ms - line.tail_ms
+            rate = unhurried_ms / engine.durations(line.ipa, voice, speed).sounding_ms
+            return _placed(utterance, place, matched, level, rate)
     return _silence(place, (FAILED,))
-
-
-def _spoken_in(engine: Synthesizer, ipa: str, voice: str, speed: float, wanted_ms: int) -> Utterance:
-    utterance = engine.speak(ipa, voice, speed)
-    sounding_ms = _sounding_ms(utterance)
-    if sounding_ms <= wanted_ms + _OVERRUN_MS:
-        return utterance
-    return engine.speak(ipa, voice, speed * min(sounding_ms / wanted_ms, _FASTEST_CORRECTION))
 
 
 def _sounding_ms(utterance: Utterance) -> int:
@@ -146,7 +148,7 @@ def _is_speech(utterance: Utterance, place: PlannedLine) -> bool:
 
 
 def _placed(
-    utterance: Utterance, line: ReadLine, place: PlannedLine, matched: Matching, level: float
+    utterance: Utterance, place: PlannedLine, matched: Matching, level: float, rate: float
 ) -> Spoken:
     """Match, trim, level and place an utterance."""
     samples = matching.match(utterance.samples, matched)
@@ -160,7 +162,7 @@ def _placed(
         phone.model_copy(update={"start_ms": phone.start_ms + shift_ms, "end_ms": phone.end_ms + shift_ms})
         for phone in utterance.phones
     )
-    return Spoken(_levelled(_faded(kept), level), begin_ms + shift_ms, phones, line.duration_ms / total_ms)
+    return Spoken(_levelled(_faded(kept), level), begin_ms + shift_ms, phones, rate)
 
 
 def _faded(samples: np.ndarray) -> np.ndarray:

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from language_packs import g2p
+from stages import models
+from stages.synthesize import kokoro_graph
+from stages.synthesize.kokoro import FRAME_SAMPLES, MAX_TOKENS, KokoroEngine, open_session
+
+TEXT = "Boa noite, papai. Como vai a tia?"
+
+
+@pytest.fixture(scope="module")
+def engine() -> KokoroEngine:
+    return KokoroEngine()
+
+
+def test_the_derived_graphs_are_the_same_bytes_again(tmp_path: Path) -> None:
+    folder = models.path("kokoro-82m")
+    (tmp_path / "kokoro.onnx").symlink_to(folder / "kokoro.onnx")
+    made = kokoro_graph.expose_durations(tmp_path)
+    assert [path.name for path in made] == ["kokoro-timed.onnx", "kokoro-durations.onnx"]
+    for path in made:
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+    assert [output.name for output in open_session(made[0]).get_outputs()] == ["audio", kokoro_graph.DURATIONS]
+
+
+def test_sound_and_phones(engine: KokoroEngine) -> None:
+    ipa = g2p.phonemize(TEXT, "pt-br")
+    utterance = engine.speak(ipa, "jm_kumo")
+    assert len(utterance.samples) == FRAME_SAMPLES * utterance.token_frames.sum()
+    assert [phone.ipa for phone in utterance.phones] == g2p.segments(ipa)
+    for one, other in zip(utterance.phones, utterance.phones[1:], strict=False):
+        assert one.start_ms < one.end_ms <= other.start_ms
+    assert np.array_equal(utterance.samples, engine.speak(ipa, "jm_kumo").samples)
+
+
+def test_closures_are_quiet_and_vowels_are_not(engine: KokoroEngine) -> None:
+    utterance = engine.speak(g2p.phonemize("O papai pediu a tapioca ao capitão, e a tia.", "pt-br"), "jm_kumo")
+
+    def level(start_ms: int, end_ms: int) -> float:
+        return float(np.sqrt(np.mean(utterance.samples[start_ms * 24 : end_ms * 24] ** 2)))
+
+    stops = [level(phone.start_ms, phone.end_ms - 15) for phone in utterance.phones if phone.ipa in "ptk"]
+    vowels = [level(phone.start_ms, phone.end_ms) for phone in utterance.phones if phone.ipa in "aeio"]
+    assert len(stops) >= 6
+    assert np.median(stops) < 0.25 * np.median(vowels)
+
+
+@pytest.mark.parametrize("sounding_ms", [2200, 2600, 3100])
+def test_speed_for_a_length(engine: KokoroEngine, sounding_ms: int) -> None:
+    ipa = g2p.phonemize(TEXT, "pt-br")
+    speed = engine.speed_for(ipa, "jm_kumo", sounding_ms)
+    assert abs(engine.durations(ipa, "jm_kumo", speed).sounding_ms - sounding_ms) <= 75
+    spoken = engine.speak(ipa, "jm_kumo", speed).phones
+    assert abs(spoken[-1].end_ms - spoken[0].start_ms - sounding_ms) <= 150
+
+
+def test_durations_are_the_sounds(engine: KokoroEngine) -> None:
+    ipa = g2p.phonemize(TEXT, "pt-br")
+    length = engine.durations(ipa, "jf_alpha", 1.1)
+    assert length.total_ms * 24 == len(engine.speak(ipa, "jf_alpha", 1.1).samples)
+
+
+def test_phones_outside_the_vocabulary_are_spoken(engine: KokoroEngine) -> None:
+    (part,) = engine.encode("ʑˈʉ ɫɭ ħʕɗ")
+    assert part.phones == ("ʑ", "ʉ", "ɫ", "ɭ", "ħ", "ʕ", "ɗ")
+    assert {token.phone for token in part.tokens} == {-1, 0, 1, 2, 3, 4, 5, 6}
+
+
+def test_a_long_text_is_cut_at_punctuation(engine: KokoroEngine) -> None:
+    ipa = g2p.phonemize("Uma frase de tamanho comum, que continua. " * 20, "pt-br")
+    parts = engine.encode(ipa)
+    assert len(parts) > 1
+    assert all(len(part.tokens) <= MAX_TOKENS for part in parts)
+    assert [phone for part in parts for phone in part.phones] == g2p.segments(ipa)
+    assert all(len(part.phones) - 1 in part.closing for part in parts)
+
+
+def test_nothing_to_say(engine: KokoroEngine) -> None:
+    assert engine.durations("...", "jm_kumo").total_ms == 0
+    assert len(engine.speak("...", "jm_kumo").samples) == 0

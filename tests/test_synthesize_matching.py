@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from stages.synthesize import casting, matching
+from stages.synthesize.matching import BINS, RATE_HZ, LogF0, Matching
+
+
+@pytest.fixture(scope="module")
+def voice() -> np.ndarray:
+    """A second and a half of a buzz at 110-130 Hz through one formant at 1 kHz, between silences."""
+    time_s = np.arange(int(1.5 * RATE_HZ)) / RATE_HZ
+    phase = 2 * np.pi * np.cumsum(120 + 10 * np.sin(2 * np.pi * 3 * time_s)) / RATE_HZ
+    weights = [(k, 1 / (1 + ((120 * k - 1000) / 150) ** 2) + 0.05 / k) for k in range(1, 60)]
+    buzz = 0.1 * sum(weight * np.sin(k * phase) for k, weight in weights)
+    silence = np.zeros(RATE_HZ // 4)
+    return np.concatenate([silence, buzz, silence]).astype(np.float32)
+
+
+def peak_hz(samples: np.ndarray) -> float:
+    analysis = matching.analyse(samples)
+    return float(np.argmax(matching.long_term_spectrum(analysis)[10:]) + 10) * RATE_HZ / 2 / (BINS - 1)
+
+
+def test_f0_is_transferred_and_length_kept(voice: np.ndarray) -> None:
+    source = matching.log_f0(matching.analyse(voice))
+    assert source is not None
+    target = LogF0(np.log(180.0), source.std * 1.3)
+    out = matching.match(voice, Matching(1.0, source, target, np.zeros(BINS)))
+    heard = matching.log_f0(matching.analyse(out))
+    assert heard is not None
+    assert len(out) == len(voice)
+    assert np.exp(heard.mean) == pytest.approx(180, rel=0.02)
+    assert heard.std == pytest.approx(target.std, rel=0.15)
+    onset = [int(np.flatnonzero(np.abs(x) > 0.02)[0]) for x in (voice, out)]
+    assert abs(onset[0] - onset[1]) < 0.01 * RATE_HZ
+
+
+@pytest.mark.parametrize("warp", [0.8, 1.2])
+def test_the_warp_moves_the_formant(voice: np.ndarray, warp: float) -> None:
+    f0 = matching.log_f0(matching.analyse(voice))
+    assert f0 is not None
+    out = matching.match(voice, Matching(warp, f0, f0, np.zeros(BINS)))
+    assert peak_hz(out) == pytest.approx(peak_hz(voice) * warp, rel=0.08)
+
+
+def test_the_correction_brings_the_spectrum_closer(voice: np.ndarray) -> None:
+    tilted = np.convolve(voice, [1, -0.9]).astype(np.float32)[: len(voice)]
+    wanted = matching.long_term_spectrum(matching.analyse(tilted))
+    analysis = matching.analyse(voice)
+    f0 = matching.log_f0(analysis)
+    assert f0 is not None
+    before = matching.correction(wanted, matching.long_term_spectrum(analysis))
+    out = matching.convert(analysis, Matching(1.0, f0, f0, before))
+    after = matching.correction(wanted, matching.long_term_spectrum(matching.analyse(out)))
+    assert np.abs(after[5:200]).mean() < 0.35 * np.abs(before[5:200]).mean()
+
+
+def test_what_changes_nothing_returns_the_samples(voice: np.ndarray) -> None:
+    assert matching.match(voice, matching.as_it_is(LogF0(4.5, 0.2))) is voice
+
+
+@pytest.mark.parametrize(
+    ("f0_hz", "expected"), [(110, {"low": 0.0}), (220, {"high": 0.0}), (160, {"low": 0.0, "high": 0.05})]
+)
+def test_the_pitch_class_guards_the_choice(f0_hz: float, expected: dict[str, float]) -> None:
+    assert casting.candidates(LogF0(np.log(f0_hz), 0.2), {"high": 230.0, "low": 95.0}) == expected
