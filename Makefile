@@ -18,8 +18,8 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install system models  ## print the figures of docs/figures.md
-	$(BIN)/python tests/bench/run.py
+bench: install system models  ## print the figures (docs/figures.md has the last ones); ONLY=speed|hearing|memory
+	$(BIN)/python bench/run.py $(ONLY)
 
 install: $(STAMP)
 

@@ -33,7 +33,7 @@ PARAMETERS: tuple[Parameter, ...] = get_args(Parameter)
 Contact = Literal["", "closure", "labiodental"]
 
 _FOLDER = Path(__file__).parent
-_SAME_LANGUAGE = 9
+_SAME_LANGUAGE = 7
 """Greatest CLDR distance (``langcodes``) at which a pack still serves a tag: variants, not neighbours."""
 
 

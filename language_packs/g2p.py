@@ -107,9 +107,5 @@ def _backend(espeak_voice: str) -> _Backend:
     EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
     if not EspeakBackend.is_supported_language(espeak_voice):
         raise ValueError(f"espeak-ng has no voice {espeak_voice!r}")
-    never = re.compile(
-        r"(?!)"
-    )  # punctuation is kept here: phonemizer would cut numbers and initialisms at it
-    return EspeakBackend(
-        espeak_voice, punctuation_marks=never, with_stress=True, language_switch="remove-flags"
-    )
+    never = re.compile(r"(?!)")  # punctuation is kept here: phonemizer would cut numbers and initialisms at it
+    return EspeakBackend(espeak_voice, punctuation_marks=never, with_stress=True, language_switch="remove-flags")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 
 import langcodes
 
@@ -10,7 +11,7 @@ from stages.errors import InputError
 
 _GENERIC = {"pt": "pt-BR"}
 """What a tag without a region means where the regions differ too much to leave it open."""
-_SAME_LANGUAGE = 9
+_SAME_LANGUAGE = 7
 """Greatest CLDR distance at which two tags name variants of one language."""
 
 
@@ -32,10 +33,20 @@ def normalise_tag(text: str) -> str:
 
 def closest(tag: str, known: Collection[str]) -> str | None:
     """Return which of the known tags is the same language as ``tag`` (or a variant of it), or None."""
-    if tag in known:
-        return tag
-    match, _distance = langcodes.closest_match(tag, sorted(known), max_distance=_SAME_LANGUAGE)
+    return tag if tag in known else _closest(tag, frozenset(known))
+
+
+@cache
+def _closest(tag: str, known: frozenset[str]) -> str | None:
+    relatives = sorted(other for other in known if _macrolanguage(other) == _macrolanguage(tag))
+    match, _distance = langcodes.closest_match(tag, relatives, max_distance=_SAME_LANGUAGE)
     return None if match == "und" else match
+
+
+@cache
+def _macrolanguage(tag: str) -> str:
+    """Return the primary subtag, e.g. ``no`` for nb; comparing it first is much faster than CLDR's distance."""
+    return langcodes.standardize_tag(tag, macro=True).split("-")[0]
 
 
 def language_name(tag: str) -> str:

@@ -15,8 +15,8 @@ def test_portuguese_with_stress_and_punctuation() -> None:
 
 def test_a_nasal_vowel_is_written_one_way_and_c_cedilla_stays() -> None:
     ipa = g2p.phonemize("negociações também", "pt-br")
-    assert "õ" in ipa
-    assert "õ" not in ipa
+    assert "o\u0303" in ipa
+    assert "\u00f5" not in ipa
     assert g2p.segments("ç") == [unicodedata.normalize("NFC", "ç")] == ["\u00e7"]
 
 

@@ -120,6 +120,12 @@ def test_files_are_as_long_as_the_mix(tmp_path: Path, speech: np.ndarray) -> Non
     assert told == sorted(told) and told[-1] == 1.0
 
 
+def test_no_sound_at_all_gives_empty_files(tmp_path: Path) -> None:
+    separation = run(tmp_path, np.zeros(0))
+    assert soundfile.info(separation.file(separation.voice)).frames == 0
+    assert soundfile.info(separation.file(separation.background)).frames == 0
+
+
 def test_16k_voice_is_in_time_with_the_voice(tmp_path: Path, speech: np.ndarray) -> None:
     separation = run(tmp_path, speech)
     voice, heard = steps(separation.file(separation.voice)), steps(separation.file(separation.voice_16k))
@@ -162,6 +168,14 @@ def test_attenuation_limit_leaves_some_background_in_the_voice(tmp_path: Path) -
         separate(media(folder, hiss), SeparateConfig(attenuation_limit_db=limit_db), folder, silent)
         left[limit_db] = float(np.sqrt((steps(folder / "voice.wav")[SAMPLE_RATE_HZ:] ** 2).mean()))
     assert left[6.0] > 3 * left[100.0]
+
+
+def test_recognisers_hear_a_little_background(tmp_path: Path) -> None:
+    hiss = 0.1 * np.random.default_rng(1).normal(size=3 * SAMPLE_RATE_HZ)
+    separation = run(tmp_path, hiss)
+    heard = steps(separation.file(separation.voice_16k))[16_000:].astype(float)
+    # A third of the band is left at 16 kHz, at -20 dB.
+    assert heard.std() == pytest.approx(0.1 * 0.1 * 32768 / np.sqrt(3), rel=0.2)
 
 
 def test_other_mixes_are_refused(tmp_path: Path) -> None:

@@ -58,17 +58,13 @@ def test_a_line_that_runs_on_moves_its_speakers_next_line() -> None:
 
 
 def test_another_speaker_waits_no_longer_than_the_tolerance() -> None:
-    first, second = plan_lines(
-        [slot(1, 1000, 2000), slot(2, 2000, 4000, "S2")], {1: 3000, 2: 1000}, 10_000, CONFIG
-    )
+    first, second = plan_lines([slot(1, 1000, 2000), slot(2, 2000, 4000, "S2")], {1: 3000, 2: 1000}, 10_000, CONFIG)
     assert first.end_ms > 2080
     assert (second.start_ms, second.flags) == (2080, (OVERLAPS,))
 
 
 def test_lines_that_overlapped_may_overlap() -> None:
-    first, second = plan_lines(
-        [slot(1, 1000, 3000), slot(2, 2000, 4000, "S2")], {1: 2000, 2: 2000}, 10_000, CONFIG
-    )
+    first, second = plan_lines([slot(1, 1000, 3000), slot(2, 2000, 4000, "S2")], {1: 2000, 2: 2000}, 10_000, CONFIG)
     assert (first.end_ms, second.start_ms, first.flags, second.flags) == (3000, 2000, (), ())
 
 
@@ -122,11 +118,7 @@ def test_what_holds_for_every_plan(script: tuple[list[Slot], dict[int, int], int
             one, other = by_id[line.id], by_id[later.id]
             if one.speaker == other.speaker:
                 assert line.end_ms <= later.start_ms
-            elif (
-                one.end_ms <= other.start_ms
-                and later.start_ms < line.end_ms
-                and later.start_ms < later.end_ms
-            ):
+            elif one.end_ms <= other.start_ms and later.start_ms < line.end_ms and later.start_ms < later.end_ms:
                 assert OVERLAPS in later.flags
 
 
@@ -137,9 +129,7 @@ def test_the_stage_reads_the_sounding_part(tmp_path: Path) -> None:
         route=("x",),
         lines=(ScriptLine(id=7, speaker="S1", start_ms=500, end_ms=1500, source_text="a", text="b"),),
     )
-    reading = Reading(
-        engine="kokoro", lines=(ReadLine(id=7, ipa="b", duration_ms=1700, lead_ms=300, tail_ms=400),)
-    )
+    reading = Reading(engine="kokoro", lines=(ReadLine(id=7, ipa="b", duration_ms=1700, lead_ms=300, tail_ms=400),))
     picture = PictureStream(
         index=0,
         width_px=2,
@@ -151,8 +141,6 @@ def test_the_stage_reads_the_sounding_part(tmp_path: Path) -> None:
         end_ms=40,
         codec="h264",
     )
-    media = Media(
-        file_name="a", duration_ms=4000, picture=picture, sounds=(), sound_index=0, integrated_lufs=None
-    )
+    media = Media(file_name="a", duration_ms=4000, picture=picture, sounds=(), sound_index=0, integrated_lufs=None)
     (line,) = timing.plan(script, reading, media, TimingConfig(), tmp_path, silent).lines
     assert (line.id, line.start_ms, line.end_ms, line.rate) == (7, 500, 1500, 1.0)

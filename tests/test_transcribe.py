@@ -126,6 +126,12 @@ def test_an_unknown_language_is_refused_before_any_work(tmp_path: Path) -> None:
             transcribe(nothing, Diarization(turns=(), speakers=()), TranscribeConfig(language=wrong), tmp_path, silent)
 
 
+def test_an_unknown_model_is_refused(tmp_path: Path) -> None:
+    nothing = Diarization(turns=(), speakers=())
+    with pytest.raises(InputError, match="choose from whisper-base"):
+        transcribe(Separation().at(tmp_path), nothing, TranscribeConfig(model="whisper-huge"), tmp_path, silent)
+
+
 def test_whisper_codes() -> None:
     assert [whisper_code(tag) for tag in ("en", "pt-BR", "jv", "nb", "fil", "zh-Hant")] == [
         "en",

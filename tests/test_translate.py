@@ -107,6 +107,7 @@ class TestRoutes:
     def test_there_is_none_into_a_language_that_nothing_writes(self):
         assert route("en", "ja", EVERYTHING) is None
         assert route("tlh", "en", EVERYTHING) is None
+        assert route("pt-BR", "pt-BR", EVERYTHING) is None
 
     def test_every_chain_is_connected_and_measured(self):
         for chain in routes.table().chains:

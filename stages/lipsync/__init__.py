@@ -7,11 +7,11 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 ``detector tracking``     landmarks of every face in every frame (``shots``, ``track_file`` beside them)
 ``speaker``               which face speaks in which turn
 ``geometry landmarks``    the mouth measured in the head's own frame
-``targets``               trajectory -> this speaker's lips (articulation model, rest pose, closures)
+``targets lips``          trajectory -> this speaker's lips (with ``articulation``, the model of the lower face)
 ``library retrieval``     mouth frames of the clip, and which one serves each frame
-``warp composite``        the mesh, and the way back into the picture
+``warp composite mouth``  the mesh, and the way back into the picture
 ``fallback plan render``  where the mouth is driven and how strongly; the frames made
-``measure``               the result tracked again and compared with what was asked for
+``closures measure``      the result tracked again and compared with what was asked for
 ========================  ==============================================================================
 """
 
@@ -45,9 +45,10 @@ class TrackConfig(Record):
     cut_threshold: float = 27.0
     """Mean HSV difference (0-255) of successive frames that counts as a cut."""
     min_shot_frames: int = 8
-    landmark_window: int = 5
-    """Frames of the zero-phase Savitzky-Golay filter of the landmarks (odd; order 2): passes a 4 Hz mouth at .93."""
-    pose_window: int = 7
+    landmark_smoothing_ms: float = 200.0
+    """Length of the zero-phase Savitzky-Golay filter (order 2) of the landmarks: 5 frames at 25 frames/s, which
+    passes a 4 Hz mouth at .93; at 12 frames/s nothing is smoothed, because lips open within one frame there."""
+    pose_smoothing_ms: float = 280.0
     """The same for the head's angles."""
 
 

@@ -28,9 +28,9 @@ def soft_mask(contour: np.ndarray, shape: tuple[int, int], grow_px: float, feath
     mask = np.zeros(shape, dtype=np.uint8)
     cv2.fillPoly(mask, [np.rint(contour * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
     size = 2 * max(1, round(grow_px)) + 1
-    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    grown = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     size = 2 * max(1, round(feather_px)) + 1
-    return cv2.GaussianBlur(mask, (size, size), 0).astype(np.float32) / 255
+    return cv2.GaussianBlur(grown, (size, size), 0).astype(np.float32) / 255
 
 
 def blend_bands(over: np.ndarray, under: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def blend_bands(over: np.ndarray, under: np.ndarray, mask: np.ndarray) -> np.nda
 
 
 def paste(frame: np.ndarray, box: Box, rendered: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return a copy of ``frame`` with ``rendered`` (h, w, 3) in the box, by ``mask`` (h, w) 0-1; equal where it is 0."""
+    """Return a copy of ``frame`` with ``rendered`` (h, w, 3) in the box, by ``mask`` (h, w) 0-1; equal at 0."""
     result = frame.copy()
     part = result[box.top : box.bottom, box.left : box.right]
     mixed = part + mask[..., None] * (rendered - part)

@@ -12,6 +12,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -66,9 +67,7 @@ class FaceReader:
             from mediapipe.tasks.python import BaseOptions, vision
 
             options = vision.FaceLandmarkerOptions(
-                base_options=BaseOptions(
-                    model_asset_path=str(weights), delegate=BaseOptions.Delegate.CPU
-                ),
+                base_options=BaseOptions(model_asset_path=str(weights), delegate=BaseOptions.Delegate.CPU),
                 running_mode=vision.RunningMode.IMAGE,
                 num_faces=max_faces,
                 output_face_blendshapes=True,
@@ -127,7 +126,6 @@ def search_windows(width_px: int, height_px: int, side_px: float) -> Iterator[Wi
 def _cut(bgr: np.ndarray, window: Window) -> np.ndarray:
     """Return the window's pixels, black beyond the frame."""
     left, top, side = round(window.x), round(window.y), round(window.side)
-    height, width = bgr.shape[:2]
     inside = bgr[max(0, top) : top + side, max(0, left) : left + side]
     if inside.shape[:2] == (side, side):
         return inside
@@ -162,7 +160,7 @@ def _quiet_native_log() -> Iterator[None]:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
+        with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:

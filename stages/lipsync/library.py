@@ -100,4 +100,3 @@ def skin_color(bgr: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 def color_gains(wanted: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Return the gains (3,) that bring one skin colour to another, within .8-1.25."""
     return np.clip((wanted + 1.0) / (given + 1.0), 0.8, 1.25).astype(np.float32)
-

@@ -102,10 +102,11 @@ def set_gap(face: np.ndarray, gap_iod: float) -> None:
     across = np.linspace(-1, 1, len(upper))
     gaps = np.maximum(lower - upper, 0)
     parabola = 1 - across**2
-    openness = float(np.clip((gaps[_MEASURED].mean() - _SMOOTH_BELOW_IOD) / (_FREE_ABOVE_IOD - _SMOOTH_BELOW_IOD), 0, 1))
+    mean = float(gaps[_MEASURED].mean())
+    openness = float(np.clip((mean - _SMOOTH_BELOW_IOD) / (_FREE_ABOVE_IOD - _SMOOTH_BELOW_IOD), 0, 1))
     outline = parabola / parabola[_MEASURED].mean()
     if openness > 0:
-        outline = openness * gaps / gaps[_MEASURED].mean() + (1 - openness) * outline
+        outline = openness * gaps / mean + (1 - openness) * outline
     change = gap_iod * outline - (lower - upper)
     inside = slice(1, -1)
     for share, above, below in zip(_SHARES, _UPPER_ROWS, _LOWER_ROWS, strict=True):

@@ -158,7 +158,8 @@ def _mouth_box(bgr: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def _warping_error(before: np.ndarray, after: np.ndarray) -> float:
-    flow = cv2.calcOpticalFlowFarneback(after, before, None, 0.5, 3, 13, 3, 5, 1.1, 0)
+    still = np.zeros((*after.shape, 2), dtype=np.float32)
+    flow = cv2.calcOpticalFlowFarneback(after, before, still, 0.5, 3, 13, 3, 5, 1.1, 0)
     y, x = np.mgrid[: after.shape[0], : after.shape[1]].astype(np.float32)
     warped = cv2.remap(before, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return float(cv2.absdiff(warped, after).mean())

@@ -80,7 +80,8 @@ class MouthPainter:
 
 
 def _sample(image: np.ndarray, place: np.ndarray) -> np.ndarray:
-    return cv2.remap(image, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    x, y = place[..., 0], place[..., 1]
+    return cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
 
 def _is_moved(place: np.ndarray) -> np.ndarray:

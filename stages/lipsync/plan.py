@@ -83,9 +83,7 @@ def demands(faces: SpeakerFaces, trajectory: Trajectory, media: Media) -> dict[i
             parameters, speaking = arrays[speaker], arrays[f"{speaker}.speaking"]
             owner = _face_per_frame(faces, speaker, speaking, times_ms)
             for face in sorted(set(owner.tolist()) - {-1}):
-                demand = result.setdefault(
-                    face, Demand(np.zeros(len(times_ms), dtype=bool), parameters.copy())
-                )
+                demand = result.setdefault(face, Demand(np.zeros(len(times_ms), dtype=bool), parameters.copy()))
                 mine = owner == face
                 nearest = mine & (speaking | ~demand.wanted)
                 demand.parameters[nearest] = parameters[nearest]
@@ -97,9 +95,7 @@ def demands(faces: SpeakerFaces, trajectory: Trajectory, media: Media) -> dict[i
     return result
 
 
-def _face_per_frame(
-    faces: SpeakerFaces, speaker: str, speaking: np.ndarray, times_ms: np.ndarray
-) -> np.ndarray:
+def _face_per_frame(faces: SpeakerFaces, speaker: str, speaking: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
     """Return (frames,): the face that shows this speaker, -1 where none does."""
     turns = [turn for turn in faces.turns if turn.speaker == speaker]
     owner = np.full(len(times_ms), -1)

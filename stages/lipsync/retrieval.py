@@ -1,7 +1,7 @@
 """Which of the clip's own mouth frames serves each frame: a Viterbi path through the closest candidates.
 
 Following the source's own order costs nothing, so that runs of real motion survive; a jump costs 1 plus what the two
-mouths differ by. Weights are those of lipsync.md, step 12; the approach is video rewrite (Bregler, Covell & Slaney 1997).
+mouths differ by. The approach is that of Bregler, Covell & Slaney 1997, "Video Rewrite".
 """
 
 from __future__ import annotations
@@ -84,9 +84,7 @@ def _frame_costs(wanted: MouthStates, frame: int, library: MouthStates) -> np.nd
     return costs
 
 
-def _step_costs(
-    before: np.ndarray, after: np.ndarray, library: MouthStates, library_rows: np.ndarray
-) -> np.ndarray:
+def _step_costs(before: np.ndarray, after: np.ndarray, library: MouthStates, library_rows: np.ndarray) -> np.ndarray:
     """Return (k, k) costs from every candidate of the last frame to every one of this."""
     forward = library_rows[after][None] - library_rows[before][:, None]
     moved = (library.features[after][None] - library.features[before][:, None]) / _SCALE_IOD

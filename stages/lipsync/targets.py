@@ -14,7 +14,7 @@ from language_packs import PARAMETERS
 from stages.artifacts import Viseme
 
 _WIDEST_VOWEL = 0.85
-"""Aperture parameter of an open vowel (languages.md): what the 95 % aperture of the clip stands for."""
+"""Aperture parameter of an open vowel: what the 95 % aperture of the clip stands for."""
 _JAW_OF_OPEN_VOWEL = 0.72
 _SPREAD_WIDTH, _ROUND_WIDTH = 0.3, 0.35
 """How far the width parameter leaves .5 for /i/ and for a close rounded vowel."""

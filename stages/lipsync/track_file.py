@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import IO, BinaryIO, Self
 
 import numpy as np
 from numpy.lib import format as npy
@@ -42,9 +42,7 @@ class TrackWriter:
         self._poses[face].append(reading.pose)
         self._blendshapes[face].append(reading.blendshapes)
 
-    def finish(
-        self, target: Path, keep: list[int], breaks: set[int], landmark_window: int, pose_window: int
-    ) -> None:
+    def finish(self, target: Path, keep: list[int], breaks: set[int], landmark_window: int, pose_window: int) -> None:
         """Write the faces ``keep``, smoothed, and remove the temporary files.
 
         Args:
@@ -139,7 +137,7 @@ def _smooth(values: np.ndarray, window: int) -> np.ndarray:
     return savgol_filter(values, window, polyorder=2, axis=0, mode="interp")
 
 
-def _member(archive: zipfile.ZipFile, name: str):  # noqa: ANN202 - zipfile's writer has no public type
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     # A fixed date: the same track is the same bytes.
     return archive.open(zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0)), "w", force_zip64=True)
 
@@ -149,7 +147,7 @@ def _write_member(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> Non
         npy.write_array(member, array, allow_pickle=False)
 
 
-def _write_header(member, shape: tuple[int, ...]) -> None:  # noqa: ANN001
+def _write_header(member: IO[bytes], shape: tuple[int, ...]) -> None:
     npy.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 

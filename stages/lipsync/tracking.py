@@ -52,7 +52,11 @@ def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, prog
                 writer.add(face, index, reading)
             progress((index + 1) / media.picture.frames)
     kept = [face for face, frames in writer.frames.items() if len(frames) >= config.min_face_frames]
-    writer.finish(out / "track.npz", kept, set(shot_starts), config.landmark_window, config.pose_window)
+    fps = float(media.picture.fps)
+    landmark_window, pose_window = (
+        filter_frames(length_ms, fps) for length_ms in (config.landmark_smoothing_ms, config.pose_smoothing_ms)
+    )
+    writer.finish(out / "track.npz", kept, set(shot_starts), landmark_window, pose_window)
     ends = [*(start - 1 for start in shot_starts[1:]), media.picture.frames - 1]
     return FaceTrack(
         faces=tuple(
@@ -60,6 +64,12 @@ def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, prog
         ),
         shots=tuple(zip(shot_starts, ends, strict=True)),
     )
+
+
+def filter_frames(length_ms: float, fps: float) -> int:
+    """Return the odd number of frames nearest below a length; 3, the least, leaves a parabola fit as it is."""
+    frames = round(length_ms * fps / 1000)
+    return max(3, frames - 1 + frames % 2)
 
 
 class _Follower:

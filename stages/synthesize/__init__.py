@@ -126,9 +126,8 @@ def cast(
 ) -> Cast:
     """Choose and match one voice per speaker, for the whole video.
 
-    Likeness is the cosine of GE2E speaker embeddings, both of the same sentences before and after matching. Besides the
-    corrections, ``spectra.npz`` holds ``<speaker>.f0``: float64 (2,), mean and spread of the chosen voice's ln F0. A
-    speaker with too little voiced speech to be measured gets the first voice, unmatched, with similarities of 0.
+    Likeness is the cosine of GE2E speaker embeddings. Besides the corrections, ``spectra.npz`` holds
+    ``<speaker>.f0``: float64 (2,), mean and spread of the chosen voice's own ln F0. A speaker with too little voiced speech to be measured gets the first voice, unmatched, with similarities of 0.
 
     Raises:
         MissingEngineError: an unknown engine, or a model that is not here.
@@ -172,7 +171,7 @@ def cast(
         arrays[f"{speaker}.f0"] = np.array([found.matching.source_f0.mean, found.matching.source_f0.std])
         progress((index + 1) / len(speakers))
     made = Cast(voices=tuple(settings))
-    np.savez(out / made.spectra, **arrays)
+    np.savez(out / made.spectra, allow_pickle=False, **arrays)
     return made
 
 
@@ -221,9 +220,9 @@ def speak(
 ) -> Speech:
     """Speak every line in its planned time, in its speaker's matched voice, as loud as the speaker was.
 
-    Line sounds are 24 kHz mono (Kokoro's own rate). A line whose sound is not speech, also at a slightly different speed,
-    becomes 20 ms of silence with the flag :data:`stages.synthesize.speaking.FAILED`; it never ends the run. Flags of the
-    script and the plan are not repeated.
+    Line sounds are 24 kHz mono (Kokoro's own rate). A line whose sound is not speech, also at a slightly different
+    speed, becomes 20 ms of silence with the flag :data:`stages.synthesize.speaking.FAILED`; it never ends the run.
+    Flags of the script and the plan are not repeated.
 
     Raises:
         MissingEngineError: an unknown engine, or a model that is not here.
@@ -238,7 +237,8 @@ def speak(
         embeddings = {name: stored[name] for name in stored.files}
     matchings = speaking.matchings(cast)
     voices = {voice.speaker: voice.voice for voice in cast.voices}
-    read_lines, planned = ({line.id: line for line in lines} for lines in (reading.lines, plan.lines))
+    read_lines = {line.id: line for line in reading.lines}
+    planned = {line.id: line for line in plan.lines}
     spoken: list[SpokenLine] = []
     for line in script.lines:
         place = planned[line.id]

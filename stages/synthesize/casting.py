@@ -126,9 +126,7 @@ class _Search:
         self._f0 = speaker_f0
         self._handicaps = candidates(speaker_f0, voice_pitch_hz)
         self._auditions = {voice: matching.analyse(read_aloud(voice)) for voice in self._handicaps}
-        self._unmatched = {
-            voice: self._cosine(analysis.samples) for voice, analysis in self._auditions.items()
-        }
+        self._unmatched = {voice: self._cosine(analysis.samples) for voice, analysis in self._auditions.items()}
         self._voice_f0 = {
             voice: matching.log_f0(analysis) or LogF0(float(np.log(voice_pitch_hz[voice])), _USUAL_F0_SPREAD)
             for voice, analysis in self._auditions.items()

@@ -27,7 +27,8 @@ def expose_durations(folder: Path) -> tuple[Path, ...]:
     """Write ``kokoro-timed.onnx`` and ``kokoro-durations.onnx`` beside ``kokoro.onnx``; return both paths.
 
     The first is the whole graph with :data:`DURATIONS` as its second output; the second is only what leads to
-    :data:`DURATIONS` and :data:`UNROUNDED`. Both are checked against each other on a short input. Same graph, same bytes.
+    :data:`DURATIONS` and :data:`UNROUNDED`. They are checked against each other on a short input, and their bytes
+    are the same every time.
 
     Raises:
         MissingEngineError: the graph is not the one this was written for.
@@ -94,6 +95,4 @@ def _check(timed: Path, durations: Path) -> None:
     (alone, unrounded) = open_session(durations).run(None, feed)
     expected = np.maximum(np.round(unrounded / feed["speed"]), 1)
     if not (np.array_equal(whole, alone) and np.array_equal(whole, expected)):
-        raise MissingEngineError(
-            f"{durations.name} disagrees with {timed.name}: fetch the model kokoro-82m again."
-        )
+        raise MissingEngineError(f"{durations.name} disagrees with {timed.name}: fetch the model kokoro-82m again.")

@@ -147,9 +147,7 @@ def _is_speech(utterance: Utterance, place: PlannedLine) -> bool:
     )
 
 
-def _placed(
-    utterance: Utterance, place: PlannedLine, matched: Matching, level: float, rate: float
-) -> Spoken:
+def _placed(utterance: Utterance, place: PlannedLine, matched: Matching, level: float, rate: float) -> Spoken:
     """Match, trim, level and place an utterance."""
     samples = matching.match(utterance.samples, matched)
     first_ms, last_ms = utterance.phones[0].start_ms, utterance.phones[-1].end_ms

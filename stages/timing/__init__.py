@@ -13,13 +13,10 @@ __all__ = ["VERSION", "TimingConfig", "plan"]
 VERSION = 1
 
 
-def plan(
-    script: Script, reading: Reading, media: Media, config: TimingConfig, out: Path, progress: Progress
-) -> Plan:
+def plan(script: Script, reading: Reading, media: Media, config: TimingConfig, out: Path, progress: Progress) -> Plan:
     """Place every line of ``script`` in the clip; see :func:`stages.timing.planner.plan_lines` for the rules."""
     slots = [
-        Slot(id=line.id, speaker=line.speaker, start_ms=line.start_ms, end_ms=line.end_ms)
-        for line in script.lines
+        Slot(id=line.id, speaker=line.speaker, start_ms=line.start_ms, end_ms=line.end_ms) for line in script.lines
     ]
     sounding_ms = {line.id: line.duration_ms - line.lead_ms - line.tail_ms for line in reading.lines}
     planned = plan_lines(slots, sounding_ms, media.duration_ms, config)

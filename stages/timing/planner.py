@@ -1,7 +1,7 @@
 """Where each line is spoken and how fast: a pure function of slots and lengths.
 
-A line starts when its source line started. It is read unhurried if that ends with the source line; else it is read up to
-``comfortable_rate``, else it runs into the pause after its slot, else up to ``fastest_rate``, else it is flagged.
+A line starts when its source line started. It is read unhurried if that ends with the source line; else it is
+read up to ``comfortable_rate``, else it runs into the pause after its slot, else up to ``fastest_rate``, else it is flagged.
 Nothing is cut, and no rate leaves ``slowest_rate`` to ``fastest_rate``.
 """
 
@@ -97,9 +97,7 @@ def plan_lines(
 
 
 def _silent_line(slot: Slot) -> PlannedLine:
-    return PlannedLine(
-        id=slot.id, start_ms=slot.start_ms, end_ms=slot.start_ms, rate=1.0, flags=(NOTHING_TO_SAY,)
-    )
+    return PlannedLine(id=slot.id, start_ms=slot.start_ms, end_ms=slot.start_ms, rate=1.0, flags=(NOTHING_TO_SAY,))
 
 
 def _ends_before(slot: Slot, earlier: Sequence[Slot], planned: Sequence[PlannedLine]) -> tuple[int, int]:
@@ -115,9 +113,7 @@ def _ends_before(slot: Slot, earlier: Sequence[Slot], planned: Sequence[PlannedL
 
 def _limit_ms(slot: Slot, later: Sequence[Slot], clip_end_ms: int, config: TimingConfig) -> int:
     """Return when the line must have ended: before the next line that did not overlap it, and before the clip's end."""
-    starts = (
-        other.start_ms for other in later if other.speaker == slot.speaker or other.start_ms >= slot.end_ms
-    )
+    starts = (other.start_ms for other in later if other.speaker == slot.speaker or other.start_ms >= slot.end_ms)
     next_ms = min(starts, default=None)
     if next_ms is None:
         return clip_end_ms
@@ -128,9 +124,7 @@ def _length_ms(length_ms: int, slot_ms: int, available_ms: int, config: TimingCo
     """Return how long a line of ``length_ms`` at rate 1 is made."""
     if length_ms <= slot_ms:
         unhurried_ms = min(slot_ms, floor(length_ms / config.unhurried_rate))
-        slowed_ms = min(
-            floor(slot_ms * (1 - config.most_silent_share)), floor(length_ms / config.slowest_rate)
-        )
+        slowed_ms = min(floor(slot_ms * (1 - config.most_silent_share)), floor(length_ms / config.slowest_rate))
         wanted_ms = max(length_ms, unhurried_ms, slowed_ms)
     else:
         comfortable_ms = ceil(length_ms / config.comfortable_rate)

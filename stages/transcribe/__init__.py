@@ -62,7 +62,8 @@ def transcribe(
         progress: told the share of the speech that is done.
 
     Raises:
-        InputError: the language is not sure enough, or Whisper does not know the one that was given.
+        InputError: the language is not sure enough, or Whisper does not know the one that was given; or there is
+            no such model.
         MissingEngineError: the model is not here or does not verify.
     """
     from stages.diarize.voice_activity import padded
@@ -71,6 +72,9 @@ def transcribe(
     from stages.transcribe.pieces import pieces, quietest_ms, speech_spans
     from stages.transcribe.word_times import mend, uncovered
 
+    whispers = [model.name for model in models.catalogue().values() if model.stage == "transcribe"]
+    if config.model not in whispers:
+        raise InputError(f"there is no transcription model {config.model!r}: choose from {', '.join(whispers)}.")
     if config.language is not None:
         whisper_code(config.language)
     voice = separation.file(separation.voice_16k)

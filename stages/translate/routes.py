@@ -86,6 +86,8 @@ def route(source: str, target: str, available: Collection[Hop]) -> Route | None:
     Written text goes by the measured chain with the highest chrF. Where none leads there, the speech is
     heard in English first and the best measured chain goes on from there.
     """
+    if closest(source, (target,)):
+        return None
     best = _best_chain(source, target, available)
     if best is not None:
         return best

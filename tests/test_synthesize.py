@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages import sound, synthesize
+from stages.artifacts import (
+    Cast,
+    Diarization,
+    Phone,
+    Plan,
+    PlannedLine,
+    Reading,
+    ReadLine,
+    Script,
+    ScriptLine,
+    Separation,
+    Turn,
+)
+from stages.errors import MissingEngineError
+from stages.progress import silent
+from stages.synthesize import SynthesizeConfig, speaking
+from stages.synthesize.kokoro import KokoroEngine, Length, Utterance
+from stages.synthesize.matching import LogF0, as_it_is
+
+TEXT = "Boa noite, papai. Como vai?"
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Script, Cast, Reading, synthesize.Speech]:
+    """One speaker, lower than any voice, made of a synthetic voice at 80 % of its rate; one line of text, one of none."""
+    root = tmp_path_factory.mktemp("chain")
+    engine = KokoroEngine()
+    speech = engine.speak("ɡˈʊd mˈɔːɹnɪŋ, maɪ nˈeɪm ɪz dʒˈoʊ. aɪ wˈɜːk hˈɪɹ ˈɛvɹi dˈeɪ.", "jm_kumo", 1.2).samples
+    lower = 0.3 * sound.resample(speech, 20_000, 48_000)
+    place = folder(root / "separation")
+    sound.write(place / "voice.wav", lower, 48_000)
+    sound.write(place / "background.wav", np.zeros((len(lower), 2)), 48_000)
+    separation = Separation().at(place)
+    end_ms = len(lower) // 48
+    place = folder(root / "diarization")
+    np.savez(place / "embeddings.npz", S1=np.full(256, 1 / 16, np.float32))
+    diarization = Diarization(turns=(Turn(speaker="S1", start_ms=0, end_ms=end_ms),), speakers=("S1",)).at(place)
+    lines = tuple(
+        ScriptLine(id=id, speaker="S1", start_ms=start, end_ms=start + 2500, source_text="x", text=text)
+        for id, start, text in ((3, 40, TEXT), (4, 2600, "..."))
+    )
+    script = Script(source="en", target="pt-BR", route=("x",), lines=lines)
+    config = SynthesizeConfig(audition_characters=40)
+    place = folder(root / "cast")
+    cast = synthesize.cast(script, diarization, separation, config, place, silent).at(place)
+    reading = synthesize.read(script, cast, config, root, silent)
+    plan = Plan(
+        lines=(
+            PlannedLine(id=3, start_ms=40, end_ms=1900, rate=1.0),
+            PlannedLine(id=4, start_ms=2600, end_ms=2600, rate=1.0),
+        )
+    )
+    out = folder(root / "speech")
+    spoken = synthesize.speak(script, reading, plan, cast, separation, diarization, config, out, silent).at(out)
+    return script, cast, reading, spoken
+
+
+def test_the_cast_matches_the_speaker(chain: tuple) -> None:
+    (voice,) = chain[1].voices
+    assert voice.voice == "jm_kumo"
+    assert voice.similarity_matched > voice.similarity_unmatched
+    assert 0.8 <= voice.warp <= 1.2
+    assert np.exp(voice.f0_mean_log_hz) == pytest.approx(78, rel=0.1)
+
+
+def test_the_reading_is_of_the_packs_language(chain: tuple) -> None:
+    line, empty = chain[2].lines
+    assert line.ipa.startswith("bˈoæ nˈoɪtʃy, pap")
+    assert 0 < line.lead_ms < 500 < line.duration_ms
+    assert empty.duration_ms == 0
+
+
+def test_the_line_is_spoken_in_its_place(chain: tuple) -> None:
+    line, empty = chain[3].lines
+    samples, rate_hz = sound.read(chain[3].file(line.sound))
+    assert rate_hz == chain[3].rate_hz == 24_000
+    assert line.start_ms == line.phones[0].start_ms == 40
+    assert line.sound_start_ms >= 0
+    assert abs(line.end_ms - 1900) <= 120
+    loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max())
+    assert abs(loud[0] / 24 + line.sound_start_ms - 40) < 40
+    assert (empty.phones, empty.flags, empty.start_ms) == ((), (), 2600)
+
+
+def test_an_unknown_engine_is_one_line() -> None:
+    with pytest.raises(MissingEngineError, match=r"no engine 'espeak'; choose one of: kokoro\.$"):
+        synthesize.engine_spec("espeak")
+
+
+@pytest.mark.parametrize(("tag", "engines"), [("pt-BR", ("kokoro",)), ("EN", ("kokoro",)), ("ja", ()), ("zxx", ())])
+def test_engines_for(tag: str, engines: tuple[str, ...]) -> None:
+    assert synthesize.engines_for(tag) == engines
+
+
+class BrokenEngine:
+    rate_hz = 24_000
+
+    def __init__(self, samples: np.ndarray) -> None:
+        self.samples = samples
+        self.speeds: list[float] = []
+
+    def durations(self, ipa: str, voice: str, speed: float = 1.0) -> Length:
+        return Length(0, 1000, 0)
+
+    def speed_for(self, ipa: str, voice: str, sounding_ms: int) -> float:
+        return 1.0
+
+    def speak(self, ipa: str, voice: str, speed: float = 1.0) -> Utterance:
+        self.speeds.append(speed)
+        return Utterance(self.samples, (Phone(ipa="a", start_ms=0, end_ms=1000),), np.array([40]))
+
+
+@pytest.mark.parametrize("samples", [np.zeros(24_000, np.float32), np.full(24_000, np.nan, np.float32)])
+def test_a_sound_that_is_not_speech_is_retried_then_flagged(samples: np.ndarray) -> None:
+    engine = BrokenEngine(samples)
+    spoken = speaking.speak_line(
+        engine,
+        ReadLine(id=1, ipa="a", duration_ms=1000, lead_ms=0, tail_ms=0),
+        PlannedLine(id=1, start_ms=500, end_ms=1500, rate=1.0),
+        "x",
+        as_it_is(LogF0(4.5, 0.2)),
+        -20.0,
+    )
+    assert spoken.flags == (speaking.FAILED,)
+    assert not spoken.samples.any()
+    assert len(set(engine.speeds)) == 3
