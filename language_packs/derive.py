@@ -60,9 +60,7 @@ def _articulation(
     """Fill in rest values; the four numbers are dominances. What it sets of ``_SPLIT`` it sets firmly."""
     complete: dict[Parameter, float] = {parameter: targets.get(parameter, 0.0) for parameter in PARAMETERS}
     complete["width"] = targets.get("width", 0.5)
-    dominances: dict[Parameter, float] = {
-        parameter: 2.0 if targets.get(parameter) else 1.0 for parameter in _SPLIT
-    }
+    dominances: dict[Parameter, float] = {parameter: 2.0 if targets.get(parameter) else 1.0 for parameter in _SPLIT}
     dominances |= {"jaw": jaw, "aperture": aperture, "width": width}
     dominances |= {"protrusion": rounding, "compression": rounding}
     return Articulation(viseme, contact, complete, dominances, is_vowel)
@@ -184,9 +182,7 @@ _NOT_SEEN = re.compile(r"[ˈˌːˑ͜͡.\-|‖\s]")
 """Stress, length, ties and breaks: nothing of their own to see."""
 
 
-def articulations(
-    segment: str, overrides: Mapping[str, Override] = MappingProxyType({})
-) -> tuple[Articulation, ...]:
+def articulations(segment: str, overrides: Mapping[str, Override] = MappingProxyType({})) -> tuple[Articulation, ...]:
     """Return the phases of an IPA segment, in order: one for most sounds, two for ``pf`` or a diphthong.
 
     Length, stress, nasalisation, aspiration and palatalisation do not change what the lips do; a nasal

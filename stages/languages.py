@@ -38,15 +38,8 @@ def closest(tag: str, known: Collection[str]) -> str | None:
 
 @cache
 def _closest(tag: str, known: frozenset[str]) -> str | None:
-    relatives = sorted(other for other in known if _macrolanguage(other) == _macrolanguage(tag))
-    match, _distance = langcodes.closest_match(tag, relatives, max_distance=_SAME_LANGUAGE)
+    match, _distance = langcodes.closest_match(tag, sorted(known), max_distance=_SAME_LANGUAGE)
     return None if match == "und" else match
-
-
-@cache
-def _macrolanguage(tag: str) -> str:
-    """Return the primary subtag, e.g. ``no`` for nb; comparing it first is much faster than CLDR's distance."""
-    return langcodes.standardize_tag(tag, macro=True).split("-")[0]
 
 
 def language_name(tag: str) -> str:

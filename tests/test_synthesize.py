@@ -33,7 +33,7 @@ def folder(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Script, Cast, Reading, synthesize.Speech]:
-    """One speaker, lower than any voice, made of a synthetic voice at 80 % of its rate; one line of text, one of none."""
+    """One speaker, lower than any voice, made of a voice played slower; one line of text, one without."""
     root = tmp_path_factory.mktemp("chain")
     engine = KokoroEngine()
     speech = engine.speak("ɡˈʊd mˈɔːɹnɪŋ, maɪ nˈeɪm ɪz dʒˈoʊ. aɪ wˈɜːk hˈɪɹ ˈɛvɹi dˈeɪ.", "jm_kumo", 1.2).samples

@@ -31,7 +31,7 @@ class DiarizeConfig(Record):
     """Probability from which the voice detector's verdict is speech."""
     min_speech_ms: int = Field(default=200, ge=0)
     """Shorter sounds are no speech."""
-    min_pause_ms: int = Field(default=300, ge=0)
+    min_pause_ms: int = Field(default=200, ge=0)
     """A pause at least this long ends a turn."""
     speech_pad_ms: int = Field(default=60, ge=0)
     """Added before and after speech: the detector is late for soft consonants."""

@@ -127,7 +127,8 @@ def cast(
     """Choose and match one voice per speaker, for the whole video.
 
     Likeness is the cosine of GE2E speaker embeddings. Besides the corrections, ``spectra.npz`` holds
-    ``<speaker>.f0``: float64 (2,), mean and spread of the chosen voice's own ln F0. A speaker with too little voiced speech to be measured gets the first voice, unmatched, with similarities of 0.
+    ``<speaker>.f0``: float64 (2,), mean and spread of the chosen voice's own ln F0. A speaker with too little
+    voiced speech to be measured gets the first voice, unmatched, with similarities of 0.
 
     Raises:
         MissingEngineError: an unknown engine, or a model that is not here.

@@ -1,7 +1,8 @@
 """Where each line is spoken and how fast: a pure function of slots and lengths.
 
 A line starts when its source line started. It is read unhurried if that ends with the source line; else it is
-read up to ``comfortable_rate``, else it runs into the pause after its slot, else up to ``fastest_rate``, else it is flagged.
+read up to ``comfortable_rate``, else it runs into the pause after its slot, else up to ``fastest_rate``, else it
+is flagged.
 Nothing is cut, and no rate leaves ``slowest_rate`` to ``fastest_rate``.
 """
 

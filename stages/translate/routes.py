@@ -114,17 +114,20 @@ def targets(source: str, available: Collection[Hop]) -> tuple[str, ...]:
 
 def sources() -> tuple[str, ...]:
     """Return every language that any route starts from, sorted."""
-    return tuple(
-        sorted({chain.source for chain in table().chains} | {normalise_tag(tag) for tag in table().heard})
-    )
+    return tuple(sorted({chain.source for chain in table().chains} | {normalise_tag(tag) for tag in table().heard}))
 
 
 def _best_chain(source: str, target: str, available: Collection[Hop]) -> Route | None:
-    usable = [chain for chain in table().chains if set(chain.hops) <= set(available)]
+    usable = _usable(frozenset(hop.name for hop in available))
     first = closest(source, {chain.source for chain in usable})
     last = closest(target, {chain.target for chain in usable})
     matching = [chain for chain in usable if (chain.source, chain.target) == (first, last)]
     return max(matching, key=_measured_chrf, default=None)
+
+
+@cache
+def _usable(names: frozenset[str]) -> tuple[Route, ...]:
+    return tuple(chain for chain in table().chains if all(hop.name in names for hop in chain.hops))
 
 
 def _measured_chrf(chain: Route) -> float:

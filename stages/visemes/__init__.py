@@ -47,9 +47,7 @@ class VisemesConfig(Record):
     """Widest opening while the lower lip is at the teeth."""
 
 
-def articulate(
-    speech: Speech, media: Media, config: VisemesConfig, out: Path, progress: Progress
-) -> Trajectory:
+def articulate(speech: Speech, media: Media, config: VisemesConfig, out: Path, progress: Progress) -> Trajectory:
     """Write the trajectory of every speaker's mouth at the clip's own frame times.
 
     Raises:
@@ -96,8 +94,6 @@ def articulate(
             for gesture in gestures
         ]
         progress(done / len(speakers))
-    trajectory = Trajectory(
-        speakers=speakers, visemes=tuple(sorted(visemes, key=lambda v: (v.start_ms, v.line_id)))
-    )
+    trajectory = Trajectory(speakers=speakers, visemes=tuple(sorted(visemes, key=lambda v: (v.start_ms, v.line_id))))
     np.savez(out / trajectory.arrays, **arrays)  # type: ignore[arg-type]
     return trajectory

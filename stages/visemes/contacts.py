@@ -31,9 +31,7 @@ class ContactRules:
     hold_share: float = 0.75
 
 
-def enforce(
-    values: np.ndarray, gestures: Sequence[Gesture], times_ms: np.ndarray, rules: ContactRules
-) -> np.ndarray:
+def enforce(values: np.ndarray, gestures: Sequence[Gesture], times_ms: np.ndarray, rules: ContactRules) -> np.ndarray:
     """Return the trajectory with every contact made.
 
     Args:
@@ -92,9 +90,7 @@ def _join(closed: np.ndarray, closing: Sequence[Gesture], times_ms: np.ndarray) 
             closed[(times_ms >= _centre(before)) & (times_ms <= _centre(after))] = True
 
 
-def _touching_frames(
-    gesture: Gesture, times_ms: np.ndarray, closed: np.ndarray, rules: ContactRules
-) -> np.ndarray:
+def _touching_frames(gesture: Gesture, times_ms: np.ndarray, closed: np.ndarray, rules: ContactRules) -> np.ndarray:
     end_ms = gesture.start_ms + rules.hold_share * (gesture.end_ms - gesture.start_ms)
     held = (times_ms >= gesture.start_ms) & (times_ms <= end_ms) & ~closed
     if held.any() or closed.all():

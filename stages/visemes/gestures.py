@@ -60,11 +60,7 @@ def rounding_onset_ms(gestures: Sequence[Gesture], share: float) -> np.ndarray:
         if not gesture.articulation.is_rounded:
             continue
         before = number - 1
-        while (
-            before >= 0
-            and _is_plain_consonant(gestures[before])
-            and gestures[before].line_id == gesture.line_id
-        ):
+        while before >= 0 and _is_plain_consonant(gestures[before]) and gestures[before].line_id == gesture.line_id:
             extra[number] += share * (gestures[before].end_ms - gestures[before].start_ms)
             before -= 1
     return extra

@@ -98,16 +98,12 @@ def _envelopes(gestures: Sequence[Gesture], timing: Timing) -> tuple[_Envelopes,
     plain = _Envelopes(start - window(timing.onset_ms), start, release, release + window(timing.decay_ms))
     is_rounded = np.array([gesture.articulation.is_rounded for gesture in gestures])
     early = window(timing.onset_ms) + rounding_onset_ms(gestures, timing.rounding_share)
-    early = np.where(
-        is_rounded, np.maximum(window(timing.protrusion_ms), early), window(timing.protrusion_ms)
-    )
+    early = np.where(is_rounded, np.maximum(window(timing.protrusion_ms), early), window(timing.protrusion_ms))
     onset = start - early
     # Anticipated rounding waits for the end of a spread vowel, but never comes later than any other
     # movement would.
     held_back = np.maximum(onset, np.minimum(spread_end_ms(gestures, timing.hold_share), plain.onset))
-    rounded = _Envelopes(
-        np.where(is_rounded, held_back, onset), start, release, release + window(timing.protrusion_ms)
-    )
+    rounded = _Envelopes(np.where(is_rounded, held_back, onset), start, release, release + window(timing.protrusion_ms))
     return plain, rounded
 
 

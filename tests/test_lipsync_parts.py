@@ -1,0 +1,348 @@
+"""The parts of the lip-sync, each on data small enough to check by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.signal import savgol_filter
+
+from language_packs import PARAMETERS
+from stages.artifacts import Face, FaceTrack, Viseme
+from stages.lipsync import LipsyncConfig, fallback
+from stages.lipsync.articulation import generic_slopes, learn
+from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
+from stages.lipsync.detector import FaceReading, search_windows
+from stages.lipsync.geometry import aperture_iod, fit_poses, picture_gap_iod, width_iod
+from stages.lipsync.landmarks import CHIN, COUNT, LOWER_FACE, LOWER_INNER, UPPER_INNER
+from stages.lipsync.library import MouthLibrary, chosen_rows, color_gains
+from stages.lipsync.lips import keep_thickness, set_gap
+from stages.lipsync.retrieval import MouthStates, best_path
+from stages.lipsync.shots import CutDetector
+from stages.lipsync.targets import SpeakerRange, contact_rows, speaker_range, target_features
+from stages.lipsync.track_file import FaceStates, TrackWriter, unbroken_runs
+from stages.lipsync.tracking import filter_frames
+from stages.lipsync.warp import build_mesh, paint_triangles, sampling_map, vertices
+
+
+@pytest.fixture
+def face(request: pytest.FixtureRequest) -> np.ndarray:
+    """A real face's landmarks (478, 3) in the head frame, IOD."""
+    return np.load(Path(__file__).parent / "face_478.npy").astype(np.float64)
+
+
+def turned(points: np.ndarray, yaw_deg: float, scale: float, offset: tuple[float, float, float]) -> np.ndarray:
+    yaw = np.radians(yaw_deg)
+    rotation = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    return scale * points @ rotation.T + np.array(offset)
+
+
+def opened(face: np.ndarray, gap: float) -> np.ndarray:
+    result = face.copy()
+    set_gap(result, gap)
+    return result
+
+
+# geometry
+
+
+def test_a_turned_and_larger_head_has_the_same_mouth(face: np.ndarray) -> None:
+    mouth = opened(face, 0.13)
+    seen = np.stack([turned(mouth, yaw, scale, (300, 200, 5)) for yaw, scale in ((0, 100), (25, 60), (-40, 210))])
+    poses = fit_poses(seen, face)
+    back = poses.to_head(seen)
+    assert np.allclose(poses.scale, [100, 60, 210], rtol=1e-6)
+    assert np.allclose(aperture_iod(back), 0.13, atol=1e-6)
+    assert np.allclose(width_iod(back), width_iod(mouth), atol=1e-6)
+    assert np.allclose(poses.to_picture(back), seen, atol=1e-6)
+
+
+def test_the_gap_in_the_picture_is_in_inter_ocular_distances(face: np.ndarray) -> None:
+    seen = turned(opened(face, 0.1), 0, 150, (0, 0, 0))
+    assert picture_gap_iod(seen) == pytest.approx(0.1 / np.linalg.norm((face[263] - face[33])[:2]), abs=0.005)
+
+
+# lips
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.006, 0.05, 0.2])
+def test_the_gap_becomes_exactly_what_is_asked(face: np.ndarray, gap: float) -> None:
+    assert aperture_iod(opened(opened(face, 0.12), gap)) == pytest.approx(gap, abs=1e-9)
+
+
+def test_closing_closes_the_whole_line_and_leaves_the_rest_of_the_face(face: np.ndarray) -> None:
+    closed = opened(opened(face, 0.15), 0.0)
+    assert np.abs(closed[LOWER_INNER, 1] - closed[UPPER_INNER, 1]).max() < 1e-9
+    others = np.setdiff1d(np.arange(COUNT), LOWER_FACE)
+    assert np.array_equal(closed[others], face[others])
+    assert np.array_equal(closed[CHIN], face[CHIN])
+
+
+def test_a_folded_lip_gets_its_thickness_back(face: np.ndarray) -> None:
+    folded = face.copy()
+    folded[0, 1] = folded[13, 1] + 0.02  # outer contour below the inner edge
+    keep_thickness(folded, face)
+    assert folded[13, 1] - folded[0, 1] > 0.4 * (face[13, 1] - face[0, 1])
+
+
+# articulation
+
+
+def test_the_model_learns_how_this_face_opens(face: np.ndarray) -> None:
+    gaps = np.linspace(0.0, 0.2, 40)
+    frames = np.stack([opened(face, gap) for gap in gaps])
+    frames[:, CHIN, 1] += gaps  # this jaw drops by as much as the lips open
+    model = learn(frames)
+    features = np.array([[0.02, width_iod(face), frames[4, CHIN, 1] - face[2, 1]]])
+    features[0, 2] = face[CHIN, 1] + 0.02 - face[2, 1]
+    chin = model.points(features)[0][np.searchsorted(LOWER_FACE, CHIN), 1]
+    assert chin == pytest.approx(face[CHIN, 1] + 0.02, abs=0.01)
+
+
+def test_the_generic_mouth_opens_mostly_downwards(face: np.ndarray) -> None:
+    slopes = generic_slopes(face[LOWER_FACE])
+    lower, upper = (slopes[0, np.searchsorted(LOWER_FACE, point), 1] for point in (14, 13))
+    assert lower > 0.6 and -0.3 < upper < -0.15
+
+
+# targets
+
+REACH = SpeakerRange(
+    rest=np.array([0.006, 0.6, 0.8]), aperture_95=0.18, width_5=0.54, width_95=0.7, jaw_95=0.9
+)
+
+
+def parameters(**values: float) -> np.ndarray:
+    row = np.zeros((1, len(PARAMETERS)), dtype=np.float32)
+    row[0, PARAMETERS.index("width")] = 0.5
+    for name, value in values.items():
+        row[0, PARAMETERS.index(name)] = value  # type: ignore[arg-type]
+    return row
+
+
+def test_rest_is_the_speakers_own_rest() -> None:
+    assert target_features(parameters(), REACH)[0] == pytest.approx(REACH.rest)
+
+
+def test_contacts_are_exact_whatever_the_aperture_says() -> None:
+    closed = target_features(parameters(closure=1, aperture=0.4), REACH)[0, 0]
+    labiodental = target_features(parameters(lip_to_teeth=1, aperture=0.4), REACH)[0, 0]
+    almost = target_features(parameters(closure=0.99, aperture=0.4), REACH)[0, 0]
+    assert closed <= 0.015 and closed < labiodental <= 0.03 < almost
+
+
+def test_vowels_use_the_speakers_range() -> None:
+    a, i, u = (
+        target_features(parameters(**values), REACH)[0]
+        for values in (
+            {"aperture": 0.85, "jaw": 0.72},
+            {"aperture": 0.15, "width": 0.8, "jaw": 0.12},
+            {"aperture": 0.1, "width": 0.15, "protrusion": 0.9, "jaw": 0.12},
+        )
+    )
+    assert a[0] == pytest.approx(REACH.aperture_95) and a[2] == pytest.approx(REACH.jaw_95)
+    assert i[1] == pytest.approx(REACH.width_95) and u[1] < REACH.width_5
+
+
+def test_rest_is_measured_where_the_speaker_is_silent() -> None:
+    features = np.tile([0.12, 0.62, 0.85], (40, 1))
+    features[:10] = [0.004, 0.58, 0.80]
+    reach = speaker_range(features, np.arange(40) < 10)
+    assert reach.rest == pytest.approx([0.004, 0.58, 0.80])
+    assert reach.aperture_95 == pytest.approx(0.12)
+
+
+def test_a_short_closure_has_at_least_one_frame() -> None:
+    times = np.arange(0, 2000, 200.0)
+    viseme = Viseme(line_id=1, ipa="p", viseme="p", start_ms=490, end_ms=520, contact="closure")
+    assert contact_rows(viseme, times).tolist() == [3]
+
+
+# fallback
+
+
+def test_strength_fades_between_30_and_50_degrees_and_ends_for_small_faces() -> None:
+    config = LipsyncConfig()
+    pose = np.array([[0, 0, 0], [30, 0, 0], [-40, 0, 0], [55, 0, 0], [0, 36, 0], [0, 0, 0]], dtype=np.float32)
+    size = np.array([100, 100, 100, 100, 100, 47.0])
+    strength = fallback.pose_strength(pose, size, config)
+    assert strength == pytest.approx([1, 1, 0.5, 0, 0, 0])
+    assert fallback.reason(pose, size, 3, config) == fallback.TURNED
+    assert fallback.reason(pose, size, 4, config) == fallback.TILTED
+    assert fallback.reason(pose, size, 5, config) == fallback.SMALL
+
+
+def test_the_mouth_fades_in_and_out_and_never_jumps() -> None:
+    wanted = np.zeros(60, dtype=bool)
+    wanted[20:50] = True
+    allowed = np.ones(60)
+    allowed[35:38] = 0
+    strength = fallback.ramped(wanted, allowed, 5)
+    assert strength[20] == 1 and strength[13] == 0 and strength[57] == 0
+    assert (strength[35:38] == 0).all() and strength[27] > 0.9
+    assert np.abs(np.diff(strength)).max() <= 0.21
+    assert not fallback.ramped(np.zeros(60, dtype=bool), allowed, 5).any()
+
+
+# retrieval
+
+
+def states(features: np.ndarray, settled: np.ndarray | None = None) -> MouthStates:
+    settled = features[:, 0] if settled is None else settled
+    return MouthStates(features, np.zeros((len(features), 3)), np.full((len(features), 3), 100.0), settled)
+
+
+def mouths(apertures: list[float]) -> np.ndarray:
+    return np.array([[aperture, 0.6, 0.8] for aperture in apertures])
+
+
+def test_retrieval_follows_the_source_where_it_fits() -> None:
+    wave = mouths(list(0.1 + 0.08 * np.sin(np.arange(40) / 3)))
+    path = best_path(states(wave), states(wave), np.arange(40), 10)
+    assert path.tolist() == list(range(40))
+
+
+def test_a_closure_is_served_by_a_closed_mouth_that_stays_closed() -> None:
+    features = mouths([0.1, 0.011, 0.1, 0.009, 0.008, 0.009, 0.12])
+    settled = np.array([0.1, 0.1, 0.1, 0.1, 0.009, 0.12, 0.12])
+    path = best_path(states(mouths([0.006] * 3)), states(features, settled), np.arange(7), 7)
+    assert path.tolist() == [4, 4, 4]
+
+
+def test_a_closed_mouth_is_not_stretched_open() -> None:
+    path = best_path(states(mouths([0.1])), states(mouths([0.06, 0.145])), np.arange(2), 2)
+    assert path.tolist() == [1]
+
+
+# library
+
+
+def test_a_long_clip_keeps_runs_of_neighbours() -> None:
+    rows = chosen_rows(np.arange(5000), 600)
+    assert len(rows) <= 600 and rows[0] == 0 and rows[-1] > 4900
+    assert (np.diff(rows) == 1).mean() > 0.9
+    assert chosen_rows(np.arange(500), 600).tolist() == list(range(500))
+
+
+def test_crops_come_back_as_they_were(face: np.ndarray, tmp_path: Path) -> None:
+    frame = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    landmarks = turned(face, 0, 60, (160, 100, 0))
+    library = MouthLibrary(tmp_path / "mouths", np.array([0, 2]), 3)
+    for row in range(3):
+        library.add(row, np.roll(frame, row, axis=0), landmarks)
+    crop = library.crop(2)
+    height, width = crop.bgr.shape[:2]
+    expected = np.roll(frame, 2, axis=0)[crop.top : crop.top + height, crop.left : crop.left + width]
+    assert np.array_equal(crop.bgr, expected)
+    library.close()
+    assert not (tmp_path / "mouths").exists()
+
+
+def test_gains_are_bounded() -> None:
+    gains = color_gains(np.array([100.0, 200.0, 50.0]), np.array([100.0, 100.0, 100.0]))
+    assert gains == pytest.approx([1.0, 1.25, 0.8])
+
+
+# warp and composite
+
+
+def test_an_unmoved_mesh_samples_every_pixel_at_its_own_place(face: np.ndarray) -> None:
+    seen = turned(face, 10, 90, (150, 120, 0))[:, :2]
+    mesh = build_mesh(face)
+    points = vertices(seen, seen, 90.0)
+    painted = paint_triangles(mesh, points, 300, 300)
+    place = sampling_map(mesh, painted, points, points)
+    y, x = np.mgrid[:300, :300]
+    assert (painted >= 0).sum() > 5000
+    assert np.abs(place - np.stack([x, y], axis=-1)).max() < 1e-2
+
+
+def test_the_chin_carries_the_contour_and_the_border_stands_still(face: np.ndarray) -> None:
+    seen = turned(face, 0, 100, (150, 120, 0))[:, :2]
+    moved = seen.copy()
+    moved[CHIN, 1] += 6
+    mesh = build_mesh(face)
+    source, target = vertices(seen, seen, 100.0), vertices(moved, seen, 100.0)
+    painted = paint_triangles(mesh, target, 300, 400)
+    place = sampling_map(mesh, painted, target, source)
+    shift = place - np.stack(np.mgrid[:400, :300][::-1], axis=-1)
+    x, y = np.rint(moved[CHIN]).astype(int)
+    assert shift[y, x, 1] == pytest.approx(-6, abs=0.6)
+    # No step: neighbouring pixels under the chin move by nearly the same.
+    assert np.abs(np.diff(shift[y - 20 : y + 60, x, 1])).max() < 0.5
+    assert np.abs(shift[painted < 0]).max() == 0
+
+
+def test_pixels_outside_the_mask_are_the_source_bit_for_bit() -> None:
+    frame = np.random.default_rng(1).integers(0, 255, (80, 100, 3), dtype=np.uint8)
+    mask = soft_mask(np.array([[20, 15], [40, 15], [40, 30], [20, 30]]), (50, 60), 3, 4)
+    result = paste(frame, Box(10, 20, 70, 70), np.full((50, 60, 3), 255.0, dtype=np.float32), mask)
+    changed = (result != frame).any(axis=-1)
+    inside = np.zeros((80, 100), dtype=bool)
+    inside[20:70, 10:70] = mask > 0
+    assert changed.any() and not changed[~inside].any()
+    assert mask[0].max() == 0 and mask[:, 0].max() == 0 and mask.max() == pytest.approx(1)
+
+
+def test_bands_keep_both_sides_and_mix_between() -> None:
+    over, under = np.full((64, 64, 3), 200, np.float32), np.full((64, 64, 3), 100, np.float32)
+    mask = np.zeros((64, 64), np.float32)
+    mask[:, 32:] = 1
+    blended = blend_bands(over, under, mask)
+    assert blended[32, 1, 0] == pytest.approx(100, abs=2) and blended[32, 62, 0] == pytest.approx(200, abs=2)
+    assert np.all(np.diff(blended[32, :, 0]) > -1)
+
+
+# track
+
+
+def test_a_cut_is_found_and_a_moving_picture_is_none() -> None:
+    rng = np.random.default_rng(2)
+    first, second = (
+        cv2.resize(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
+        for _ in range(2)
+    )
+    cuts = CutDetector(27.0, 5)
+    pictures = [np.roll(first, shift, axis=1) for shift in range(12)] + [second] * 4
+    assert [index for index, picture in enumerate(pictures) if cuts.is_cut(picture)] == [12]
+
+
+def test_tiles_cover_the_frame_and_overlap() -> None:
+    covered = np.zeros((1080, 608), dtype=int)
+    for window in search_windows(608, 1080, 304):
+        x, y, side = (round(value) for value in window)
+        covered[y : y + side, x : x + side] += 1
+    assert covered.min() >= 1 and np.median(covered) >= 2
+
+
+def test_the_track_is_smoothed_in_blocks_as_in_one_piece(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    frames = [*range(0, 700), *range(710, 900)]
+    raw = rng.normal(size=(len(frames), COUNT, 3)).astype(np.float32)
+    writer = TrackWriter(tmp_path)
+    for frame, points in zip(frames, raw, strict=True):
+        writer.add(4, frame, FaceReading(points, np.zeros(3, np.float32), np.zeros(52, np.float32)))
+    writer.finish(tmp_path / "track.npz", [4], {0, 300}, landmark_window=5, pose_window=7)
+    track = FaceTrack(faces=(Face(id=4, first_frame=0, last_frame=899),), shots=((0, 299), (300, 899))).at(tmp_path)
+    states = FaceStates(track, 4)
+    expected = np.concatenate(
+        [savgol_filter(raw[a:b], 5, 2, axis=0, mode="interp") for a, b in ((0, 300), (300, 700), (700, 890))]
+    )
+    assert np.allclose(states.landmarks(), expected, atol=1e-5)
+    assert np.array_equal(states.landmarks(650, 720), states.landmarks()[650:720])
+    with np.load(tmp_path / "track.npz") as arrays:
+        assert np.array_equal(arrays["landmarks_4"], states.landmarks())
+    assert states.row(705) is None and states.row(710) == 700
+    assert [path.name for path in tmp_path.iterdir()] == ["track.npz"]
+
+
+def test_runs_end_at_gaps_and_cuts() -> None:
+    frames = np.array([3, 4, 5, 8, 9, 10, 11])
+    assert list(unbroken_runs(frames, {0, 10})) == [(0, 3), (3, 5), (5, 7)]
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(12, 3), (25, 5), (30, 5), (50, 9), (60, 11)])
+def test_the_filter_keeps_its_length_in_time(fps: float, frames: int) -> None:
+    assert filter_frames(200, fps) == frames
