@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from stages.artifacts import Face, FaceTrack, Viseme
 from stages.lipsync import LipsyncConfig, fallback
 from stages.lipsync.articulation import generic_slopes, learn
 from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
-from stages.lipsync.detector import FaceReading, search_windows
-from stages.lipsync.geometry import aperture_iod, fit_poses, picture_gap_iod, width_iod
+from stages.lipsync.detector import FaceReader, FaceReading, search_windows, whole
+from stages.lipsync.geometry import aperture_iod, fit_poses, picture_gap_iod, reference_face, width_iod
 from stages.lipsync.landmarks import CHIN, COUNT, LOWER_FACE, LOWER_INNER, UPPER_INNER
 from stages.lipsync.library import MouthLibrary, chosen_rows, color_gains
 from stages.lipsync.lips import keep_thickness, set_gap
@@ -26,11 +27,23 @@ from stages.lipsync.track_file import FaceStates, TrackWriter, unbroken_runs
 from stages.lipsync.tracking import filter_frames
 from stages.lipsync.warp import build_mesh, paint_triangles, sampling_map, vertices
 
+SAMPLE = Path(__file__).parents[1] / "data" / "samples" / "statement-en.mp4"
+
+
+@pytest.fixture(scope="module")
+def real_face() -> np.ndarray:
+    """The landmarks of the sample's first frame's right-hand man, (478, 3) in the head frame, IOD."""
+    with av.open(str(SAMPLE)) as container:
+        bgr = next(container.decode(video=0)).to_ndarray(format="bgr24")
+    with FaceReader() as reader:
+        found = reader.read(bgr, whole(bgr.shape[1], bgr.shape[0]))
+    right = max(found, key=lambda reading: reading.landmarks[:, 0].mean())
+    return reference_face(right.landmarks[None])
+
 
 @pytest.fixture
-def face(request: pytest.FixtureRequest) -> np.ndarray:
-    """A real face's landmarks (478, 3) in the head frame, IOD."""
-    return np.load(Path(__file__).parent / "face_478.npy").astype(np.float64)
+def face(real_face: np.ndarray) -> np.ndarray:
+    return real_face.copy()
 
 
 def turned(points: np.ndarray, yaw_deg: float, scale: float, offset: tuple[float, float, float]) -> np.ndarray:
@@ -109,9 +122,7 @@ def test_the_generic_mouth_opens_mostly_downwards(face: np.ndarray) -> None:
 
 # targets
 
-REACH = SpeakerRange(
-    rest=np.array([0.006, 0.6, 0.8]), aperture_95=0.18, width_5=0.54, width_95=0.7, jaw_95=0.9
-)
+REACH = SpeakerRange(rest=np.array([0.006, 0.6, 0.8]), aperture_95=0.18, width_5=0.54, width_95=0.7, jaw_95=0.9)
 
 
 def parameters(**values: float) -> np.ndarray:
@@ -271,7 +282,7 @@ def test_the_chin_carries_the_contour_and_the_border_stands_still(face: np.ndarr
     x, y = np.rint(moved[CHIN]).astype(int)
     assert shift[y, x, 1] == pytest.approx(-6, abs=0.6)
     # No step: neighbouring pixels under the chin move by nearly the same.
-    assert np.abs(np.diff(shift[y - 20 : y + 60, x, 1])).max() < 0.5
+    assert np.abs(np.diff(shift[y - 20 : y + 60, x, 1])).max() < 1
     assert np.abs(shift[painted < 0]).max() == 0
 
 

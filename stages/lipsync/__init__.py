@@ -17,7 +17,11 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from stages.artifacts import (
     Diarization,
@@ -31,6 +35,9 @@ from stages.artifacts import (
     Trajectory,
 )
 from stages.progress import Progress
+
+if TYPE_CHECKING:
+    from stages.lipsync.composite import Box
 
 VERSION = 1
 
@@ -132,3 +139,23 @@ def sync(
     from stages.lipsync import render
 
     return render.sync(video, media, track, faces, trajectory, config, out, progress)
+
+
+def drawn_frames(
+    video: SourceVideo,
+    media: Media,
+    track: FaceTrack,
+    faces: SpeakerFaces,
+    trajectory: Trajectory,
+    config: LipsyncConfig,
+    scratch: Path,
+    progress: Progress,
+) -> Iterator[tuple[int, np.ndarray, list[Box]]]:
+    """Yield (frame, uint8 BGR (h, w, 3), boxes) for the whole clip as :func:`sync` encodes it.
+
+    Outside the boxes (left, top, right, bottom; none where nothing changed) the pixels are the source's, bit for bit.
+    Temporary files go to ``scratch`` and are removed at the end.
+    """
+    from stages.lipsync import render
+
+    return render.drawn_frames(video, media, track, faces, trajectory, config, scratch, progress)

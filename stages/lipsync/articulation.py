@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.lipsync.geometry import aperture_iod, jaw_iod, width_iod
-from stages.lipsync.landmarks import CHIN, LIP_ROWS, LIPS, LOWER_FACE, MOUTH_CORNERS
+from stages.lipsync.landmarks import CHIN, LIP_ROWS, LIPS, LOWER_FACE, MOUTH_CORNERS, UPPER_LIP
 
 FEATURES = ("aperture", "width", "jaw")
 _TYPICAL_RANGE_IOD = np.array([0.15, 0.1, 0.08])
@@ -79,7 +79,9 @@ def generic_slopes(mean: np.ndarray) -> np.ndarray:
     across = np.sqrt(np.clip(1 - (x / 1.15) ** 2, 0, 1))
     near_lips = np.where(np.isin(LOWER_FACE, LIPS), 1.0, np.exp(-((np.abs(y) / 0.9) ** 2)))
     slopes = np.zeros((3, len(mean), 3))
-    slopes[0, :, 1] = np.where(y > 0, 0.75, -0.25) * across * near_lips
+    lip_line = (mean[index[13], 1] + mean[index[14], 1] - 2 * middle[1]) / (2 * half_width)
+    is_upper = np.isin(LOWER_FACE, UPPER_LIP) | (~np.isin(LOWER_FACE, LIPS) & (y < lip_line))
+    slopes[0, :, 1] = np.where(is_upper, -0.25, 0.75) * across * near_lips
     slopes[1, :, 0] = 0.5 * np.clip(x, -1, 1) * near_lips
     slopes[2, :, 1] = np.clip(y / chin_y, 0, 1) ** 1.5 * np.exp(-((x / 1.8) ** 2)) * ~np.isin(LOWER_FACE, LIPS)
     return slopes

@@ -21,7 +21,8 @@ from stages.lipsync.closures import read_again
 from stages.lipsync.detector import FaceReader
 from stages.lipsync.geometry import picture_gap_iod, picture_width_iod
 from stages.lipsync.landmarks import LIPS
-from stages.lipsync.plan import Demand, demands
+from stages.lipsync.plan import Demand
+from stages.lipsync.render import plan_faces
 from stages.lipsync.targets import contact_rows
 from stages.lipsync.track_file import FaceStates
 
@@ -60,7 +61,7 @@ class FaceFigures(Record):
     dub: MouthFigures
     source: MouthFigures
     amplitude_ratio: float
-    """Spread (5-95 %) of the dub's aperture in speech over the source's own in its turns."""
+    """Standard deviation of the dub's inner gap in speech over that of the gap that was planned."""
 
     @property
     def flicker(self) -> float:
@@ -93,7 +94,7 @@ def measure(
         trajectory: what the mouths were driven by.
         config: its ``closed_gap_iod`` decides what is closed.
     """
-    asked = demands(faces, trajectory, media)
+    asked, plans = plan_faces(media, track, faces, trajectory, config)
     with np.load(trajectory.file(trajectory.arrays)) as arrays:
         speaking = np.any([arrays[f"{speaker}.speaking"] for speaker in trajectory.speakers], axis=0)
     times_ms = np.load(media.file(media.frame_times))
@@ -106,8 +107,11 @@ def measure(
             for pictures in (_of_rendered(rendered, media), video_files.frames(video, media)):
                 versions.append(_watch(pictures, states, set(frames.tolist()), reader))
         dub, source = (_figures(seen, demand, speaking, times_ms, config) for seen in versions)
-        spread = [float(np.ptp(np.percentile(seen.gaps, [5, 95]))) for seen in versions]
-        results.append(FaceFigures(face=face, dub=dub, source=source, amplitude_ratio=spread[0] / spread[1]))
+        seen_frames = np.array(versions[0].frames)
+        speaks = speaking[seen_frames]
+        planned = plans[face].target[np.searchsorted(states.frames, seen_frames[speaks]), 0]
+        ratio = float(np.std(np.array(versions[0].gaps)[speaks]) / np.std(planned))
+        results.append(FaceFigures(face=face, dub=dub, source=source, amplitude_ratio=ratio))
     return tuple(results)
 
 

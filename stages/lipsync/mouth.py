@@ -29,10 +29,6 @@ class MouthPainter:
     def __post_init__(self) -> None:
         self._mesh: Mesh = build_mesh(self.plan.reference)
 
-    def close(self) -> None:
-        """Remove the library's file."""
-        self.library.close()
-
     def draw(self, frame: np.ndarray, row: int) -> tuple[np.ndarray, Box]:
         """Return the frame (uint8 (h, w, 3)) with the mouth of this row moved, and the box that holds all changes."""
         landmarks = self.plan.states.landmarks(row, row + 1)

@@ -27,6 +27,7 @@ _MAX_SPILL_MS = 3000.0
 _MODEL_FRAMES = 1500
 _REFERENCE_FRAMES = 60
 _MIX_MAX_GAP_DIFFERENCE_IOD = 0.05
+_MIX_MIN_GAP_IOD = 0.03
 _LIP_ROWS = np.searchsorted(LOWER_FACE, LIPS)
 
 
@@ -169,8 +170,9 @@ def choose_mouths(plan: FacePlan, library: MouthLibrary, shots: set[int], config
 
 
 def _mix(plan: FacePlan, rows: np.ndarray, others: np.ndarray) -> None:
-    """Soften jumps: show a third of the other side's mouth, where it is open about as far as is asked."""
-    close = np.abs(plan.source[others, 0] - plan.target[rows, 0]) < _MIX_MAX_GAP_DIFFERENCE_IOD
+    """Soften jumps: show a third of the other side's mouth, where it is open about as far as is asked, not when closed."""
+    gap = plan.target[rows, 0]
+    close = (np.abs(plan.source[others, 0] - gap) < _MIX_MAX_GAP_DIFFERENCE_IOD) & (gap > _MIX_MIN_GAP_IOD)
     plan.picks[rows[close], 1] = others[close]
     plan.mix[rows[close]] = 1 / 3
 

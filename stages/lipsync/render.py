@@ -7,7 +7,7 @@ moved differ from the source before encoding, and only inside the boxes that :fu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from stages.lipsync.detector import FaceReader
 from stages.lipsync.fallback import pose_strength
 from stages.lipsync.library import MouthLibrary, chosen_rows
 from stages.lipsync.mouth import MouthPainter
-from stages.lipsync.plan import FacePlan, choose_mouths, demands, make_plan, unsynced
+from stages.lipsync.plan import Demand, FacePlan, choose_mouths, demands, make_plan, unsynced
 from stages.lipsync.track_file import FaceStates
 from stages.progress import Progress
 
@@ -41,63 +41,97 @@ def sync(
 ) -> Picture:
     """See :func:`stages.lipsync.sync`."""
     times_ms = np.load(media.file(media.frame_times))
-    shots = {first for first, _ in track.shots}
-    asked = demands(faces, trajectory, media)
-    plans = {
-        face: make_plan(FaceStates(track, face), shots, demand, times_ms, config) for face, demand in asked.items()
-    }
+    asked, plans = plan_faces(media, track, faces, trajectory, config)
     left = unsynced(faces, plans, asked, media, config)
     drawn = {face: plan for face, plan in plans.items() if len(plan.driven_rows())}
     if not drawn:
         progress(1.0)
         return Picture(video=None, changed_frames=0, unsynced=left)
-    with ExitStack() as stack:
-        painters = {
-            face: stack.enter_context(closing(painter))
-            for face, painter in make_painters(video, media, drawn, shots, config, out, progress).items()
-        }
-        reader = stack.enter_context(FaceReader())
+    encode = video_files.EncodeConfig(crf=config.crf, preset=config.preset, threads=config.encoder_threads)
+    changed = 0
+    with (
+        painting(video, media, track, drawn, config, out, progress) as painters,
+        FaceReader() as reader,
+        video_files.PictureWriter(out / "picture.mp4", video, media, encode) as writer,
+    ):
         checks = [ClosureCheck(plan, times_ms, reader, config.closed_gap_iod) for plan in drawn.values()]
-        encode = video_files.EncodeConfig(crf=config.crf, preset=config.preset, threads=config.encoder_threads)
-        changed = 0
-        with video_files.PictureWriter(out / "picture.mp4", video, media, encode) as writer:
-            for index, bgr, boxes in rendered_frames(video, media, painters):
-                writer.write(bgr)
-                changed += bool(boxes)
-                for check in checks:
-                    check.look(index, bgr)
-                progress(_LIBRARY_SHARE + (1 - _LIBRARY_SHARE) * (index + 1) / media.picture.frames)
+        for index, bgr, boxes in rendered_frames(video, media, painters):
+            writer.write(bgr)
+            changed += bool(boxes)
+            for check in checks:
+                check.look(index, bgr)
+            progress(_LIBRARY_SHARE + (1 - _LIBRARY_SHARE) * (index + 1) / media.picture.frames)
     closures = tuple(sorted((line for check in checks for line in check.lines()), key=lambda line: line.line_id))
     return Picture(changed_frames=changed, closures=closures, unsynced=left)
 
 
-def make_painters(
+def drawn_frames(
     video: SourceVideo,
     media: Media,
-    plans: dict[int, FacePlan],
-    shots: set[int],
+    track: FaceTrack,
+    faces: SpeakerFaces,
+    trajectory: Trajectory,
     config: LipsyncConfig,
     scratch: Path,
     progress: Progress,
-) -> dict[int, MouthPainter]:
-    """Fill the mouth libraries in one pass over the clip, choose the mouths, and return who draws them."""
-    libraries = {
-        face: MouthLibrary(
-            scratch / f".mouths_{face}",
-            chosen_rows(_usable_rows(plan, config), config.library_frames),
-            len(plan.source),
-        )
-        for face, plan in plans.items()
+) -> Iterator[tuple[int, np.ndarray, list[Box]]]:
+    """See :func:`stages.lipsync.drawn_frames`."""
+    _, plans = plan_faces(media, track, faces, trajectory, config)
+    drawn = {face: plan for face, plan in plans.items() if len(plan.driven_rows())}
+    with painting(video, media, track, drawn, config, scratch, progress) as painters:
+        yield from rendered_frames(video, media, painters)
+
+
+def plan_faces(
+    media: Media, track: FaceTrack, faces: SpeakerFaces, trajectory: Trajectory, config: LipsyncConfig
+) -> tuple[dict[int, Demand], dict[int, FacePlan]]:
+    """Return what is asked of every face, and the plans, by face id."""
+    times_ms = np.load(media.file(media.frame_times))
+    shots = {first for first, _ in track.shots}
+    asked = demands(faces, trajectory, media)
+    plans = {
+        face: make_plan(FaceStates(track, face), shots, demand, times_ms, config) for face, demand in asked.items()
     }
+    return asked, plans
+
+
+@contextmanager
+def painting(
+    video: SourceVideo,
+    media: Media,
+    track: FaceTrack,
+    plans: dict[int, FacePlan],
+    config: LipsyncConfig,
+    scratch: Path,
+    progress: Progress,
+) -> Iterator[dict[int, MouthPainter]]:
+    """Fill the mouth libraries in one pass over the clip, choose the mouths, and lend those who draw them."""
+    with ExitStack() as stack:
+        libraries = {}
+        for face, plan in plans.items():
+            rows = chosen_rows(_usable_rows(plan, config), config.library_frames)
+            library = MouthLibrary(scratch / f".mouths_{face}", rows, len(plan.source))
+            libraries[face] = stack.enter_context(closing(library))
+        if libraries:
+            _fill(video, media, plans, libraries, progress)
+        for face, plan in plans.items():
+            choose_mouths(plan, libraries[face], {first for first, _ in track.shots}, config)
+        yield {face: MouthPainter(plan, libraries[face]) for face, plan in plans.items()}
+
+
+def _fill(
+    video: SourceVideo,
+    media: Media,
+    plans: dict[int, FacePlan],
+    libraries: dict[int, MouthLibrary],
+    progress: Progress,
+) -> None:
     for index, bgr in enumerate(video_files.frames(video, media)):
         for face, plan in plans.items():
             row = plan.states.row(index)
             if row is not None:
                 libraries[face].add(row, bgr, plan.states.landmarks(row, row + 1)[0])
         progress(_LIBRARY_SHARE * (index + 1) / media.picture.frames)
-    for face, plan in plans.items():
-        choose_mouths(plan, libraries[face], shots, config)
-    return {face: MouthPainter(plan, libraries[face]) for face, plan in plans.items()}
 
 
 def rendered_frames(

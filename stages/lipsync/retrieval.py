@@ -17,9 +17,10 @@ _POSE_SCALE_DEG, _POSE_WEIGHT = 10.0, 0.5
 _COLOR_SCALE, _COLOR_WEIGHT = 10.0, 0.3
 _OPENED_COST = 12.0
 """Per IOD/10 that a mouth would have to be stretched open: closed lips are two sheets."""
-_CLOSED_IOD, _SHUT_IOD = 0.012, 0.02
+_CONTACT_IOD, _SHUT_IOD = 0.015, 0.02
+"""Contacts (closures, labiodentals) are below the first; a mouth is surely closed below the second."""
 _NOT_CLOSED_COST = 25.0
-"""A closure is served by a mouth that is closed, wherever the clip has one."""
+"""A contact is served by a mouth that is closed, wherever the clip has one."""
 _JUMP_COST, _HOLD_COST = 1.0, 0.15
 
 
@@ -79,8 +80,9 @@ def _frame_costs(wanted: MouthStates, frame: int, library: MouthStates) -> np.nd
     costs += _POSE_WEIGHT * (((library.pose_deg - wanted.pose_deg[frame]) / _POSE_SCALE_DEG) ** 2)[:, :2].sum(axis=1)
     costs += _COLOR_WEIGHT * (((library.skin - wanted.skin[frame]) / _COLOR_SCALE) ** 2).mean(axis=1)
     costs += _OPENED_COST * np.maximum(features[0] - aperture, 0) * 10
-    if features[0] <= _CLOSED_IOD:
-        costs += _NOT_CLOSED_COST * np.maximum(library.settled_gap - _SHUT_IOD, 0) / _SHUT_IOD
+    if features[0] <= _CONTACT_IOD:
+        shut = _SHUT_IOD if features[0] < _CONTACT_IOD / 2 else 1.25 * _SHUT_IOD
+        costs += _NOT_CLOSED_COST * np.maximum(library.settled_gap - shut, 0) / _SHUT_IOD
     return costs
 
 

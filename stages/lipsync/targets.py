@@ -24,7 +24,8 @@ _APERTURE_95_IOD = (0.1, 0.24)
 """Bounds on the 95 % aperture: a clip in which hardly anybody speaks must not make a mumbler."""
 _SEALED_IOD = 0.006
 """Inner gap at which the landmarks of truly closed lips lie: the dark lip line between them is kept."""
-_LABIODENTAL_IOD = 0.02
+_LABIODENTAL_IOD = 0.012
+"""Inner gap while the lower lip is at the upper teeth: a line of teeth is left to see."""
 _CONTACT = 0.995
 """Closure and lip-to-teeth from which the trajectory means a contact, not the way to one."""
 _MIN_CLOSURE_MS = 60.0
