@@ -5,12 +5,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 APERTIUM := apertium apertium-es-pt apertium-por-cat apertium-pt-gl apertium-es-gl apertium-fra-cat apertium-fr-es apertium-spa-ita apertium-spa-cat
 
-.PHONY: demo test check bench install models system apertium clean
+.PHONY: demo test check bench install models apertium clean
 
-demo: install system models  ## dub the sample into Brazilian Portuguese
+demo: install models  ## dub the sample into Brazilian Portuguese
 	$(BIN)/dubwright translate data/samples/statement-en.mp4 --to pt-BR --out data/out --force
 
-test: install system models check  ## ruff, the type checker, the whole suite
+test: install models check  ## ruff, the type checker, the whole suite
 	$(BIN)/python -m pytest
 
 check: install
@@ -18,7 +18,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install system models  ## print the figures (docs/figures.md has the last ones); ONLY=speed|hearing|memory
+bench: install models  ## print the figures (docs/figures.md has the last ones); ONLY=speed|hearing|memory
 	$(BIN)/python bench/run.py $(ONLY)
 
 install: $(STAMP)
@@ -29,14 +29,6 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $(STAMP)
-
-system: install  ## libEGL, libGLESv2, libGL: installed if that is allowed, else the command is named
-	@missing=$$($(BIN)/python -c 'from stages.system import missing_packages; print(*missing_packages())'); \
-	if [ -n "$$missing" ]; then \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq $$missing; \
-	  elif sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $$missing; \
-	  else echo "System libraries for face tracking are missing. Run: sudo apt-get install -y $$missing" >&2; exit 1; fi; \
-	fi
 
 models: install
 	$(BIN)/dubwright models fetch

@@ -18,6 +18,7 @@ from rich.console import Console
 from stages.errors import DubwrightError, InputError
 
 _INTERRUPTED = 130
+_FEW = 8
 app = typer.Typer(
     name="dubwright",
     help="One video in, the same video in other languages out: same speakers, matched voices, moving lips.",
@@ -26,9 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-models_app = typer.Typer(
-    rich_markup_mode=None, help="List, fetch and verify the weights that the engines need."
-)
+models_app = typer.Typer(rich_markup_mode=None, help="List, fetch and verify the weights that the engines need.")
 app.add_typer(models_app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs, nothing else.")]
@@ -43,35 +42,23 @@ def options(
     context.obj = {"verbose": verbose}
 
 
-@app.command(
-    epilog="Example: dubwright translate lecture.mp4 --to pt-BR --to es --out dubs"
-)
+@app.command(epilog="Example: dubwright translate lecture.mp4 --to pt-BR --to es --out dubs")
 def translate(
     video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The video file; it is only read.")],
-    to: Annotated[
-        list[str], typer.Option("--to", metavar="TAG", help="Target language, e.g. pt-BR; repeatable.")
-    ],
+    to: Annotated[list[str], typer.Option("--to", metavar="TAG", help="Target language, e.g. pt-BR; repeatable.")],
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="TAG", help="Language spoken in it; found out when not given."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Output folder [STEM.dub].")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Output folder [STEM.dub].")] = None,
     profile: Annotated[str, typer.Option(help="Which engines: a file of configs/.")] = "embedded",
     audio_track: Annotated[
         int | None, typer.Option(metavar="N", help="Sound track to dub, counted from 1 [the default one].")
     ] = None,
-    speakers: Annotated[
-        int | None, typer.Option(metavar="N", help="How many people speak [found out].")
-    ] = None,
-    work: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Work folder that keeps finished stages.")
-    ] = None,
+    speakers: Annotated[int | None, typer.Option(metavar="N", help="How many people speak [found out].")] = None,
+    work: Annotated[Path | None, typer.Option(metavar="DIR", help="Work folder that keeps finished stages.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dub that is already there.")] = False,
-    prefect: Annotated[
-        bool, typer.Option("--prefect", help="Run as a Prefect flow that its UI shows.")
-    ] = False,
+    prefect: Annotated[bool, typer.Option("--prefect", help="Run as a Prefect flow that its UI shows.")] = False,
     as_json: Json = False,
 ) -> None:
     """Dub VIDEO into one or more languages."""
@@ -142,11 +129,14 @@ def languages(as_json: Json = False) -> None:
     from rich.table import Table
 
     shown = Table(box=None)
-    for heading in ("tag", "name", "transcribe", "translate from", "speak", "lips"):
+    for heading in ("tag", "name", "transcribe", "translated from", "spoken by", "lips", "dubbed here"):
         shown.add_column(heading)
     for row in rows:
-        cells = [row["tag"], row["name"], ",".join(row["transcribe"]), " ".join(row["translate_from"])]
-        shown.add_row(*cells, ",".join(row["speak"]), "yes" if row["lipsync"] else "no")
+        sources = row["translate_from"]
+        few = " ".join(sources) if len(sources) < _FEW else f"{len(sources)} languages"
+        dubbed = "yes" if sources and row["speak"] else "no"
+        cells = [row["tag"], row["name"], ",".join(row["transcribe"]), few, ",".join(row["speak"])]
+        shown.add_row(*cells, "yes" if row["lipsync"] else "no", dubbed)
     Console().print(shown)
 
 
@@ -160,9 +150,7 @@ def doctor(as_json: Json = False) -> None:
         print(json.dumps([item.model_dump() for item in found], indent=1))
     else:
         for item in found:
-            print(
-                f"{'ok     ' if item.ok else 'MISSING' if item.required else 'absent '} {item.name}: {item.detail}"
-            )
+            print(f"{'ok     ' if item.ok else 'MISSING' if item.required else 'absent '} {item.name}: {item.detail}")
     if any(item.required and not item.ok for item in found):
         raise typer.Exit(3)
 
@@ -174,9 +162,7 @@ def models_list(as_json: Json = False) -> None:
 
     rows = [
         {
-            **model.model_dump(
-                include={"name", "stage", "title", "licence", "commercial", "languages", "size_bytes"}
-            ),
+            **model.model_dump(include={"name", "stage", "title", "licence", "commercial", "languages", "size_bytes"}),
             "here": not models.missing((model.name,)),
         }
         for model in models.catalogue().values()
@@ -186,9 +172,7 @@ def models_list(as_json: Json = False) -> None:
         return
     for row in rows:
         here = "here   " if row["here"] else "missing"
-        print(
-            f"{here} {row['name']:<22} {row['size_bytes'] / 1e6:6.1f} MB  {row['licence']}  ({row['title']})"
-        )
+        print(f"{here} {row['name']:<22} {row['size_bytes'] / 1e6:6.1f} MB  {row['licence']}  ({row['title']})")
 
 
 @models_app.command("fetch", epilog="Example: dubwright models fetch whisper-base")

@@ -6,7 +6,6 @@ import sys
 
 from stages import models
 from stages.artifacts import Record
-from stages.system import missing_packages
 from stages.translate import apertium, routes
 
 
@@ -21,8 +20,8 @@ class Check(Record):
 
 
 def checks() -> list[Check]:
-    """Look at Python, system libraries, weights and optional translators."""
-    found = [_python(), _libraries()]
+    """Look at Python, weights and optional translators."""
+    found = [_python()]
     for model in models.catalogue().values():
         problems = models.verify(model)
         found.append(
@@ -30,9 +29,7 @@ def checks() -> list[Check]:
                 name=f"model {model.name}",
                 ok=not problems,
                 required=True,
-                detail=f"{'; '.join(problems)}. Run: dubwright models fetch {model.name}"
-                if problems
-                else model.title,
+                detail=f"{'; '.join(problems)}. Run: dubwright models fetch {model.name}" if problems else model.title,
             )
         )
     found.append(_apertium())
@@ -43,21 +40,10 @@ def _apertium() -> Check:
     hops = [hop for hop in routes.table().hops if hop.engine == "apertium"]
     missing = dict.fromkeys(hop.package for hop in hops if hop.mode not in apertium.modes())
     command = f"for es ca gl fr it run: sudo apt-get install -y apertium {' '.join(missing)}"
-    return Check(
-        name="apertium", ok=not missing, required=False, detail=command if missing else "es ca gl fr it"
-    )
+    return Check(name="apertium", ok=not missing, required=False, detail=command if missing else "es ca gl fr it")
 
 
 def _python() -> Check:
     version = ".".join(str(part) for part in sys.version_info[:3])
     return Check(name="python", ok=sys.version_info >= (3, 11), required=True, detail=version)
 
-
-def _libraries() -> Check:
-    missing = missing_packages()
-    return Check(
-        name="system libraries",
-        ok=not missing,
-        required=True,
-        detail=f"run: sudo apt-get install -y {' '.join(missing)}" if missing else "libEGL, libGLESv2, libGL",
-    )

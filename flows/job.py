@@ -7,19 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import langcodes
-
 from stages import models, pipeline
 from stages.artifacts import Artifact, SourceVideo
 from stages.deliver import Delivery, check_place, deliver
 from stages.deliver.report import Thresholds
 from stages.errors import InputError
-from stages.languages import normalise_tag
+from stages.languages import language_name, normalise_tag
 from stages.media import open_source
 from stages.progress import Progress
 from stages.settings import Settings
 from stages.store import Stage, StageRun, Store
-from stages.system import require_libraries
+from stages.synthesize import engines_for
 from stages.translate import check_pair
 
 Watch = Callable[[Stage, str | None], Progress]
@@ -41,18 +39,22 @@ def check(video: Path, targets: list[str], out: Path | None, settings: Settings,
 
     Raises:
         InputError: the video, a language, a pair or the output folder cannot be used.
-        MissingEngineError: a model or a system library is missing.
+        MissingEngineError: a model is missing or damaged, or a translator is not installed.
     """
     tags = tuple(dict.fromkeys(normalise_tag(tag) for tag in targets))
     if not tags:
         raise InputError("no target language was given; add for example --to pt-BR.")
     source = settings.transcribe.language
     for tag in tags:
-        check_pair(source, tag)
+        check_pair(source, tag, settings.translate)
+        if settings.synthesize.engine not in engines_for(tag):
+            raise InputError(
+                f"{settings.synthesize.engine} does not speak {language_name(tag)}, so it cannot be dubbed here; see "
+                "dubwright languages for those that can."
+            )
     opened = open_source(video)
     folder = out or Path(f"{video.stem}.dub")
     check_place(folder, video.stem, tags, force)
-    require_libraries()
     needed = dict.fromkeys(
         name for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES) for name in stage.models
     )
@@ -82,17 +84,10 @@ class Runner:
         return [run for run in self.runs if run.language in (None, language)]
 
 
-def translate(
-    job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[StageRun]]
-) -> Iterator[Delivery]:
+def translate(job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[StageRun]]) -> Iterator[Delivery]:
     """Dub the video into every target language and yield each as soon as it lies in the output folder."""
     shared = pipeline.prepare(run, job.video, job.targets)
     thresholds = Thresholds(max_cer=job.settings.inspect.max_cer)
     for target in job.targets:
         dub = pipeline.dub(run, job.video, shared, target)
         yield deliver(job.out, job.video, shared, dub, runs_for(target), thresholds)
-
-
-def language_name(tag: str) -> str:
-    """Return a tag's English name."""
-    return langcodes.get(tag).display_name()

@@ -1,7 +1,8 @@
 """The stages of a dub: plain functions from artifacts to an artifact. No orchestration lives here.
 
 Importing this package switches off whatever usage reporting and hub look-ups the libraries would do: nothing leaves the
-machine. It must happen before they are imported, therefore here.
+machine. And it keeps numpy's small matrix products on one thread: its pool fights the engines' own threads for the cores.
+Both must happen before the libraries are imported, therefore here.
 """
 
 import os
@@ -15,3 +16,4 @@ os.environ.update(
         "PYANNOTE_METRICS_ENABLED": "false",
     }
 )
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

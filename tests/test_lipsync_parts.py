@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import av
@@ -11,7 +12,8 @@ import pytest
 from scipy.signal import savgol_filter
 
 from language_packs import PARAMETERS
-from stages.artifacts import Face, FaceTrack, Viseme
+from stages.artifacts import Face, FaceTrack, FaceTurn, Media, SpeakerFaces, Trajectory, Viseme
+from stages.errors import MissingEngineError
 from stages.lipsync import LipsyncConfig, fallback
 from stages.lipsync.articulation import generic_slopes, learn
 from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
@@ -20,6 +22,7 @@ from stages.lipsync.geometry import aperture_iod, fit_poses, picture_gap_iod, re
 from stages.lipsync.landmarks import CHIN, COUNT, LOWER_FACE, LOWER_INNER, UPPER_INNER
 from stages.lipsync.library import MouthLibrary, chosen_rows, color_gains
 from stages.lipsync.lips import keep_thickness, set_gap
+from stages.lipsync.plan import Demand, demands
 from stages.lipsync.retrieval import MouthStates, best_path
 from stages.lipsync.shots import CutDetector
 from stages.lipsync.targets import SpeakerRange, contact_rows, speaker_range, target_features
@@ -357,3 +360,48 @@ def test_runs_end_at_gaps_and_cuts() -> None:
 @pytest.mark.parametrize(("fps", "frames"), [(12, 3), (25, 5), (30, 5), (50, 9), (60, 11)])
 def test_the_filter_keeps_its_length_in_time(fps: float, frames: int) -> None:
     assert filter_frames(200, fps) == frames
+
+
+# who is driven, and by what
+
+
+def demanded(tmp_path: Path, turns: list[FaceTurn], **speaking: list[int]) -> dict[int, Demand]:
+    """The demands of a clip of 10 s at 10 frames/s; ``speaking`` names the frames in which a speaker's dub speaks."""
+    np.save(tmp_path / "frame_times.npy", np.arange(100) * 100.0)
+    arrays: dict[str, np.ndarray] = {}
+    for number, (speaker, frames) in enumerate(speaking.items(), start=1):
+        arrays[speaker] = np.full((100, len(PARAMETERS)), number / 10, np.float32)
+        arrays[f"{speaker}.speaking"] = np.isin(np.arange(100), frames)
+    np.savez(tmp_path / "trajectory.npz", **arrays)  # type: ignore[arg-type]
+    viseme = Viseme(line_id=1, ipa="p", viseme="p", start_ms=1150, end_ms=1250, contact="closure")
+    trajectory = Trajectory(speakers=tuple(speaking), visemes=(viseme,)).at(tmp_path)
+    media = Media.model_construct(frame_times="frame_times.npy").at(tmp_path)
+    return demands(SpeakerFaces(turns=tuple(turns)), trajectory, media)
+
+
+def turn(speaker: str, start_ms: int, end_ms: int, face: int | None) -> FaceTurn:
+    return FaceTurn(speaker=speaker, start_ms=start_ms, end_ms=end_ms, face=face, margin=1)
+
+
+def test_a_face_is_driven_through_its_turn_and_while_its_dub_runs_on(tmp_path: Path) -> None:
+    asked = demanded(tmp_path, [turn("S1", 1000, 3000, 7)], S1=list(range(12, 40)))
+    assert np.flatnonzero(asked[7].wanted).tolist() == list(range(10, 40))
+    assert [viseme.ipa for viseme in asked[7].visemes] == ["p"]
+
+
+def test_two_speakers_drive_each_their_own_face(tmp_path: Path) -> None:
+    turns = [turn("S1", 1000, 3000, 7), turn("S2", 4000, 6000, 8), turn("S2", 7000, 8000, None)]
+    asked = demanded(tmp_path, turns, S1=list(range(10, 30)), S2=[*range(40, 60), *range(70, 80)])
+    assert set(asked) == {7, 8}
+    assert np.flatnonzero(asked[7].wanted).tolist() == list(range(10, 30))
+    assert np.flatnonzero(asked[8].wanted).tolist() == list(range(40, 60))
+    assert asked[7].parameters[20, 0] == pytest.approx(0.1) and asked[8].parameters[50, 0] == pytest.approx(0.2)
+    assert asked[7].visemes and not asked[8].visemes
+
+
+def test_a_library_that_does_not_load_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    with pytest.raises(MissingEngineError) as missing:
+        FaceReader()
+    assert "apt-get install libegl1 libgles2 libgl1" in str(missing.value)
+    assert "\n" not in str(missing.value)

@@ -20,10 +20,10 @@ import numpy as np
 
 from stages import models
 from stages.errors import MissingEngineError
+from stages.lipsync import INSTALL
 
 _WINDOW_PX = 256
 """Side that a window is scaled to: what the landmark network takes."""
-_INSTALL = "apt-get install libegl1 libgles2 libgl1"
 
 
 class Window(NamedTuple):
@@ -75,9 +75,9 @@ class FaceReader:
             )
             with _quiet_native_log():
                 self._landmarker = vision.FaceLandmarker.create_from_options(options)
-        except OSError as error:
+        except (OSError, ImportError) as error:
             raise MissingEngineError(
-                f"the face tracker needs a system library that is missing ({error}). Run: {_INSTALL}"
+                f"the face tracker needs a library that does not load ({error}). Run: {INSTALL}"
             ) from error
         self._image = lambda rgb: mediapipe.Image(mediapipe.ImageFormat.SRGB, rgb)
 

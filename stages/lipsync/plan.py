@@ -103,7 +103,8 @@ def _face_per_frame(faces: SpeakerFaces, speaker: str, speaking: np.ndarray, tim
     nearest = np.full(len(times_ms), np.inf)
     for turn in turns:
         away_ms = np.maximum(np.maximum(turn.start_ms - times_ms, times_ms - turn.end_ms), 0)
-        is_mine = (away_ms < nearest) & ((away_ms == 0) | (speaking & (away_ms <= _MAX_SPILL_MS)))
+        is_inside = (times_ms >= turn.start_ms) & (times_ms < turn.end_ms)
+        is_mine = (away_ms < nearest) & (is_inside | (speaking & (away_ms <= _MAX_SPILL_MS)))
         owner[is_mine] = -1 if turn.face is None else turn.face
         nearest[is_mine] = away_ms[is_mine]
     return owner
@@ -170,7 +171,7 @@ def choose_mouths(plan: FacePlan, library: MouthLibrary, shots: set[int], config
 
 
 def _mix(plan: FacePlan, rows: np.ndarray, others: np.ndarray) -> None:
-    """Soften jumps: show a third of the other side's mouth, where it is open about as far as is asked, not when closed."""
+    """Soften jumps: show a third of the other side's mouth where that is open about as far as asked, and not shut."""
     gap = plan.target[rows, 0]
     close = (np.abs(plan.source[others, 0] - gap) < _MIX_MAX_GAP_DIFFERENCE_IOD) & (gap > _MIX_MIN_GAP_IOD)
     plan.picks[rows[close], 1] = others[close]
