@@ -233,6 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:  # typer turns Ctrl-C into this code
         return _fail("stopped. Finished stages are kept: run the same command again to go on.", _INTERRUPTED)
     return int(code or 0)
 

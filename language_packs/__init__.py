@@ -2,19 +2,20 @@
 
 A pack is a folder named by its BCP-47 tag: ``pack.toml`` (names, phonemes, speech rate, subtitle rules) and
 ``visemes.toml`` (how its sounds look where that differs from what :mod:`language_packs.derive` derives from
-the IPA). A pack that ``inherits`` another states only what differs from it. A pack with ``base = true`` is
+the IPA), and optionally ``shorten.toml`` (how to say the same in fewer words). A pack that ``inherits`` another states only what differs from it. A pack with ``base = true`` is
 there to be inherited from, and is not offered as a language of its own.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import langcodes
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Parameter = Literal[
     "jaw",
@@ -85,6 +86,32 @@ class Pack(_Frozen):
     """By IPA segment or single sound, see :func:`language_packs.derive.articulations`."""
 
 
+class ShorteningRule(_Frozen):
+    """One way of saying the same in fewer words."""
+
+    find: str
+    """Regular expression (:mod:`re`), upper and lower case alike."""
+    replace: str = ""
+    """With ``\\1`` for a group."""
+    sides: tuple[Literal["source", "target"], ...]
+    """Whether it holds for what is to be translated out of the language, into it, or both."""
+
+    @field_validator("find")
+    @classmethod
+    def _compiles(cls, find: str) -> str:
+        re.compile(find)
+        return find
+
+
+class Shortening(_Frozen):
+    """What ``shorten.toml`` says."""
+
+    negation: str = ""
+    """Regular expression of the words that negate: a shorter version has as many of them."""
+    rules: tuple[ShorteningRule, ...] = ()
+    """In the order of their application: those that are missed least come first."""
+
+
 def available() -> tuple[str, ...]:
     """Return the tags of all packs that can be used as a language, sorted."""
     return tuple(sorted(tag for tag in _folders() if not _toml(tag, "pack.toml").get("base", False)))
@@ -103,6 +130,20 @@ def load_pack(tag: str) -> Pack:
     if match == "und" or distance > _SAME_LANGUAGE:
         raise PackError(f"no language pack for {tag!r}; there are: {', '.join(available())}")
     return _load(match)
+
+
+def load_shortening(tag: str) -> Shortening:
+    """Return how texts in a language are shortened; nothing where no pack serves the tag or the pack names no way.
+
+    Raises:
+        PackError: the pack's file is wrong.
+    """
+    try:
+        return _shortening(load_pack(tag).tag)
+    except PackError:
+        if langcodes.closest_match(tag, list(available()), max_distance=_SAME_LANGUAGE)[0] == "und":
+            return Shortening()
+        raise
 
 
 @cache
@@ -130,6 +171,22 @@ def _overrides(tag: str) -> dict[str, Any]:
     parent = _toml(tag, "pack.toml").get("inherits")
     inherited = _overrides(parent) if parent else {}
     return {**inherited, **_toml(tag, "visemes.toml")}
+
+
+@cache
+def _shortening(tag: str) -> Shortening:
+    parent = _toml(tag, "pack.toml").get("inherits")
+    inherited = _shortening(parent) if parent else Shortening()
+    own = _toml(tag, "shorten.toml")
+    try:
+        return Shortening.model_validate(
+            {
+                "negation": own.get("negation", inherited.negation),
+                "rules": [*inherited.rules, *(ShorteningRule(**rule) for rule in own.get("rule", []))],
+            }
+        )
+    except (ValidationError, re.error) as error:
+        raise PackError(f"language pack {tag}: shorten.toml: {str(error).splitlines()[0]}") from None
 
 
 def _folders() -> tuple[str, ...]:

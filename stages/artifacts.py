@@ -181,6 +181,10 @@ class ScriptLine(Record):
     source_text: str
     text: str
     flags: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    """Shorter ways of saying the same, longest first."""
+    full_text: str | None = None
+    """The whole translation, where ``text`` is an alternative that was chosen because it fits; else None."""
 
 
 class Script(Artifact):

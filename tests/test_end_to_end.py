@@ -162,7 +162,7 @@ def test_lengths_and_frame_times_are_the_sources(run: Run) -> None:
 def test_what_was_said_was_understood(run: Run) -> None:
     heard = " ".join(line["source_text"] for line in run.report["lines"])
     words = normalised(TRUTH).split()
-    assert jiwer.wer(" ".join(words), " ".join(normalised(heard).split()[: len(words)])) <= 0.12
+    assert jiwer.wer(" ".join(words), " ".join(normalised(heard).split()[: len(words)])) <= 0.15
 
 
 def test_the_dub_says_its_lines_in_portuguese(run: Run) -> None:

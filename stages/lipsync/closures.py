@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from stages.artifacts import LineClosures, Viseme
-from stages.lipsync.detector import FaceReader, FaceReading, Window
+from stages.lipsync.detector import FaceReader, FaceReading, surroundings, window_of
 from stages.lipsync.geometry import picture_gap_iod
 from stages.lipsync.plan import FacePlan
 from stages.lipsync.targets import contact_rows
@@ -51,13 +51,11 @@ class ClosureCheck:
 
 def read_again(reader: FaceReader, bgr: np.ndarray, landmarks: np.ndarray) -> FaceReading | None:
     """Track a face in a frame where its source landmarks (478, 3) px are known; None where it is not found."""
-    low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
-    side = float((high - low).max()) * 1.8
-    center = (low + high) / 2
-    found = reader.read(bgr, Window(float(center[0] - side / 2), float(center[1] - side / 2), side))
+    known = window_of(landmarks)
+    center = landmarks[:, :2].mean(axis=0)
     near = [
-        (float(np.linalg.norm(reading.landmarks[:, :2].mean(axis=0) - landmarks[:, :2].mean(axis=0))), reading)
-        for reading in found
+        (float(np.linalg.norm(reading.landmarks[:, :2].mean(axis=0) - center)), reading)
+        for reading in reader.read(bgr, surroundings(known))
     ]
     distance, nearest = min(near, key=lambda pair: pair[0], default=(np.inf, None))
-    return nearest if distance < side / 4 else None
+    return nearest if distance < known.side / 2 else None

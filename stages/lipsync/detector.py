@@ -24,6 +24,8 @@ from stages.lipsync import INSTALL
 
 _WINDOW_PX = 256
 """Side that a window is scaled to: what the landmark network takes."""
+_ENLARGE = 2.0
+"""Side of the window in which a known face is read, over the side of the face."""
 
 
 class Window(NamedTuple):
@@ -47,10 +49,7 @@ class FaceReading(NamedTuple):
     @property
     def window(self) -> Window:
         """The square around the landmarks."""
-        low, high = self.landmarks[:, :2].min(axis=0), self.landmarks[:, :2].max(axis=0)
-        side = float((high - low).max())
-        x, y = (low + high) / 2 - side / 2
-        return Window(float(x), float(y), side)
+        return window_of(self.landmarks)
 
 
 class FaceReader:
@@ -105,10 +104,24 @@ class FaceReader:
         ]
 
 
+def window_of(landmarks: np.ndarray) -> Window:
+    """Return the square around landmarks (478, 3) px."""
+    low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+    side = float((high - low).max())
+    x, y = (low + high) / 2 - side / 2
+    return Window(float(x), float(y), side)
+
+
 def whole(width_px: int, height_px: int) -> Window:
     """Return the square window that holds the whole frame."""
     side = max(width_px, height_px)
     return Window((width_px - side) / 2, (height_px - side) / 2, side)
+
+
+def surroundings(face: Window) -> Window:
+    """Return the window in which a face that was in ``face`` is looked for again."""
+    margin = face.side * (_ENLARGE - 1) / 2
+    return Window(face.x - margin, face.y - margin, face.side * _ENLARGE)
 
 
 def search_windows(width_px: int, height_px: int, side_px: float) -> Iterator[Window]:

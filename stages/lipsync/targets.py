@@ -22,8 +22,10 @@ _PROTRUSION_NARROWS = 0.25
 """Share of the narrow half of the width range that full protrusion adds."""
 _APERTURE_95_IOD = (0.1, 0.24)
 """Bounds on the 95 % aperture: a clip in which hardly anybody speaks must not make a mumbler."""
-_SEALED_IOD = 0.006
-"""Inner gap at which the landmarks of truly closed lips lie: the dark lip line between them is kept."""
+_REST_IOD = 0.006
+"""Inner gap at which the landmarks of lips that rest on each other lie, and the most that rest may show."""
+_SEALED_IOD = 0.002
+"""Inner gap of lips pressed together; the dark line between them lies in the retrieved mouth's lips."""
 _LABIODENTAL_IOD = 0.012
 """Inner gap while the lower lip is at the upper teeth: a line of teeth is left to see."""
 _CONTACT = 0.995
@@ -51,7 +53,7 @@ def speaker_range(features: np.ndarray, is_silent: np.ndarray) -> SpeakerRange:
     quiet = features[is_silent] if is_silent.sum() >= 5 else features
     resting = quiet[quiet[:, 0] <= np.percentile(quiet[:, 0], 25 if is_silent.sum() >= 5 else 10)]
     rest = np.median(resting, axis=0)
-    rest[0] = min(rest[0], _SEALED_IOD)
+    rest[0] = min(rest[0], _REST_IOD)
     low, high = np.percentile(features, [5, 95], axis=0)
     return SpeakerRange(
         rest=rest,

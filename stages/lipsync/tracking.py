@@ -14,13 +14,11 @@ import numpy as np
 from stages import media as video_files
 from stages.artifacts import Face, FaceTrack, Media, SourceVideo
 from stages.lipsync import TrackConfig
-from stages.lipsync.detector import FaceReader, FaceReading, Window, search_windows, whole
+from stages.lipsync.detector import FaceReader, FaceReading, Window, search_windows, surroundings, whole
 from stages.lipsync.shots import CutDetector
 from stages.lipsync.track_file import TrackWriter
 from stages.progress import Progress
 
-_ENLARGE = 1.8
-"""Side of the window in which a face is followed, over the side of the face itself."""
 _LOST_AFTER = 5
 """Frames without a sight after which a face is no longer looked for at its place."""
 _REJOIN_FRAMES = 50
@@ -101,9 +99,7 @@ class _Follower:
         return sorted(seen.items())
 
     def _follow(self, bgr: np.ndarray, face: _Followed) -> FaceReading | None:
-        x, y, side = face.window
-        margin = side * (_ENLARGE - 1) / 2
-        readings = self._reader.read(bgr, Window(x - margin, y - margin, side * _ENLARGE))
+        readings = self._reader.read(bgr, surroundings(face.window))
         near = [reading for reading in readings if _overlap(reading.window, face.window)]
         return min(near, key=lambda reading: _distance(reading.window, face.window), default=None)
 

@@ -6,6 +6,7 @@ wins. Speech in a language that no chain starts from is first translated into En
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -57,6 +58,11 @@ class Route(Record):
     def target(self) -> str:
         """Tag of the last language."""
         return self.hops[-1].target
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the hops: what a translation depends on. The figures only say why this route was chosen."""
+        return hashlib.sha256("\n".join(hop.model_dump_json() for hop in self.hops).encode()).hexdigest()
 
 
 class Table(Record):
