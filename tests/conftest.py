@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import stages  # noqa: F401  (first: it sets how many threads numpy's BLAS takes)
+
+# isort: split
 import av
 import numpy as np
 import pytest
@@ -64,9 +67,7 @@ def make_clip(tmp_path: Path) -> MakeClip:
             for track, sound in zip(tracks, sounds, strict=True):
                 for start in range(0, len(sound), 1024):
                     block = sound[start : start + 1024].astype(np.float32)[None]
-                    frame = av.AudioFrame.from_ndarray(
-                        np.ascontiguousarray(block), format="fltp", layout="mono"
-                    )
+                    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout="mono")
                     frame.sample_rate, frame.pts, frame.time_base = 48_000, start, Fraction(1, 48_000)
                     out.mux(track.encode(frame))
                 out.mux(track.encode(None))

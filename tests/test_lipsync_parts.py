@@ -403,5 +403,5 @@ def test_a_library_that_does_not_load_is_one_line_with_the_command(monkeypatch: 
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(MissingEngineError) as missing:
         FaceReader()
-    assert "apt-get install libegl1 libgles2 libgl1" in str(missing.value)
+    assert "pip install --force-reinstall mediapipe" in str(missing.value)
     assert "\n" not in str(missing.value)

@@ -18,7 +18,6 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +34,14 @@ from stages.artifacts import (
     SpeakerFaces,
     Trajectory,
 )
-from stages.errors import MissingEngineError
 from stages.progress import Progress
 
 if TYPE_CHECKING:
     from stages.lipsync.composite import Box
 
-VERSION = 1
+TRACK_VERSION = 1
+FACES_VERSION = 1
+SYNC_VERSION = 1
 
 
 class TrackConfig(Record):
@@ -97,27 +97,13 @@ class LipsyncConfig(Record):
     """Fixed, because x264's output depends on it."""
 
 
-INSTALL = "apt-get install libegl1 libgles2 libgl1"
-"""What brings the system libraries that OpenCV and MediaPipe load."""
-
-
-@contextmanager
-def _system_libraries() -> Iterator[None]:
-    """Turn a library that does not load into one line that says what to install."""
-    try:
-        yield
-    except ImportError as error:
-        raise MissingEngineError(f"lip-sync needs a library that does not load ({error}). Run: {INSTALL}") from error
-
-
 def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, progress: Progress) -> FaceTrack:
     """Follow every face through the clip and write ``track.npz`` to ``out``.
 
     Raises:
-        MissingEngineError: the landmark model or a system library that it needs is missing.
+        MissingEngineError: the landmark model is missing or damaged.
     """
-    with _system_libraries():
-        from stages.lipsync import tracking
+    from stages.lipsync import tracking
 
     return tracking.track(video, media, config, out, progress)
 
@@ -132,8 +118,7 @@ def assign_faces(
     progress: Progress,
 ) -> SpeakerFaces:
     """Say which face speaks in every turn, shot by shot, or why none is chosen. Writes no file."""
-    with _system_libraries():
-        from stages.lipsync import speaker
+    from stages.lipsync import speaker
 
     return speaker.assign_faces(track, media, diarization, separation, config, progress)
 
@@ -151,10 +136,9 @@ def sync(
     """Re-render the speaking mouths to the trajectory and write ``picture.mp4``, unless nothing changes.
 
     Raises:
-        MissingEngineError: the landmark model or a system library that it needs is missing.
+        MissingEngineError: the landmark model is missing or damaged.
     """
-    with _system_libraries():
-        from stages.lipsync import render
+    from stages.lipsync import render
 
     return render.sync(video, media, track, faces, trajectory, config, out, progress)
 
@@ -174,7 +158,6 @@ def drawn_frames(
     Outside the boxes (left, top, right, bottom; none where nothing changed) the pixels are the source's, bit for bit.
     Temporary files go to ``scratch`` and are removed at the end.
     """
-    with _system_libraries():
-        from stages.lipsync import render
+    from stages.lipsync import render
 
     return render.drawn_frames(video, media, track, faces, trajectory, config, scratch, progress)

@@ -20,7 +20,6 @@ import numpy as np
 
 from stages import models
 from stages.errors import MissingEngineError
-from stages.lipsync import INSTALL
 
 _WINDOW_PX = 256
 """Side that a window is scaled to: what the landmark network takes."""
@@ -56,7 +55,7 @@ class FaceReader:
     """Finds and measures faces in windows of a frame. Use as a context manager: it holds about 60 MB.
 
     Raises:
-        MissingEngineError: the weights or a system library is missing.
+        MissingEngineError: the weights are missing, or MediaPipe does not load.
     """
 
     def __init__(self, max_faces: int = 2) -> None:
@@ -76,7 +75,7 @@ class FaceReader:
                 self._landmarker = vision.FaceLandmarker.create_from_options(options)
         except (OSError, ImportError) as error:
             raise MissingEngineError(
-                f"the face tracker needs a library that does not load ({error}). Run: {INSTALL}"
+                f"MediaPipe does not load ({error}). Run: pip install --force-reinstall mediapipe"
             ) from error
         self._image = lambda rgb: mediapipe.Image(mediapipe.ImageFormat.SRGB, rgb)
 
