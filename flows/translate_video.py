@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict
 
 from flows import job
@@ -28,7 +29,12 @@ class Options(BaseModel):
     """Settings by section, e.g. ``{"diarize": {"speakers": 2}}``."""
 
 
-@flow(name="translate_video", flow_run_name="{video.stem} -> {target_languages}", persist_result=False)
+def _run_name() -> str:
+    parameters = flow_run.parameters
+    return f"{Path(parameters['video']).stem} -> {', '.join(parameters['target_languages'])}"
+
+
+@flow(name="translate_video", flow_run_name=_run_name, persist_result=False)
 def translate_video(video: Path, target_languages: list[str], options: Options = Options()) -> list[Delivery]:  # noqa: B008
     """Dub ``video`` into every target language and return where the dubs lie."""
     chosen = settings.load(options.profile, options.overrides)

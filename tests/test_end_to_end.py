@@ -27,6 +27,7 @@ from stages.inspect import normalised
 from stages.lipsync.track_file import FaceStates
 from stages.progress import silent
 from stages.sound import SPEECH_RATE_HZ, resample
+from stages.translate import possible_targets
 
 pytestmark = pytest.mark.slow
 TRUTH = (
@@ -318,8 +319,22 @@ def test_the_flow_does_the_same_as_the_command(run: Run, tmp_path: Path) -> None
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / run.video.name).read_bytes() == run.video.read_bytes()
-    assert "lipsync -> pt-BR" in done.stderr + done.stdout
+    assert "lipsync -> pt-BR" in done.stderr + done.stdout and "statement-en -> pt-BR" in done.stderr + done.stdout
     assert [line for line in addresses.read_text().splitlines() if not LOOPBACK.search(line)] == []
+
+
+def test_two_languages_share_what_can_be_shared(run: Run, tmp_path: Path) -> None:
+    if "es" not in possible_targets("en"):
+        pytest.skip("Apertium is not installed, so Spanish cannot be reached")
+    done = command("translate", SAMPLE, "--to", "pt-BR", "--to", "es", "--out", tmp_path, "--work", run.work)
+    assert done.returncode in (0, 1), done.stderr
+    report = json.loads((tmp_path / "statement-en.es.report.json").read_text())
+    assert {stage["name"] for stage in report["stages"] if stage["from_store"]} == {
+        "ingest", "separate", "diarize", "transcribe", "track", "faces"
+    }  # fmt: skip
+    with av.open(str(tmp_path / "statement-en.es.mp4")) as container:
+        assert [stream.language for stream in container.streams.audio] == ["spa", "eng"]
+    assert "Estados Unidos" in report["lines"][0]["text"] and report["totals"]["cer"] <= 0.12
 
 
 def test_interrupted_work_is_kept(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stages import settings
+from stages.errors import InputError
+
+
+def test_later_layers_win(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert settings.load("embedded", {}).synthesize.engine == "kokoro"
+    monkeypatch.setenv("DUBWRIGHT_LIPSYNC__CRF", "23")
+    monkeypatch.setenv("DUBWRIGHT_WORK", str(tmp_path))
+    loaded = settings.load("embedded", {})
+    assert loaded.lipsync.crf == 23 and loaded.work == tmp_path
+    assert settings.load("embedded", {"lipsync": {"crf": 30}}).lipsync.crf == 30
+
+
+def test_a_file_is_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("lipsync: {crf: 11}\nmix: {fade_ms: 7}\n")
+    (tmp_path / "mine.yaml").write_text("lipsync: {crf: 12}\n")
+    monkeypatch.setattr(settings, "_CONFIGS", tmp_path)
+    assert settings.profiles() == ("mine",)
+    loaded = settings.load("mine", {})
+    assert (loaded.lipsync.crf, loaded.mix.fade_ms) == (12, 7)
+    monkeypatch.setenv("DUBWRIGHT_LIPSYNC__CRF", "13")
+    assert settings.load("mine", {}).lipsync.crf == 13
+
+
+@pytest.mark.parametrize(
+    ("profile", "overrides", "message"),
+    [
+        ("nothing", {}, "there is no profile 'nothing'; there are: embedded"),
+        ("embedded", {"lipsync": {"sharpness": 2}}, "lipsync.sharpness"),
+        ("embedded", {"lipsync": {"crf": "high"}}, "lipsync.crf"),
+    ],
+)
+def test_mistakes_are_named(profile: str, overrides: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        settings.load(profile, overrides)
+    assert "\n" not in str(caught.value)
