@@ -1,6 +1,6 @@
 """The ``dubwright`` command.
 
-Exit codes: 0 done; 1 done, but lines need a person; 2 bad usage or input; 3 a missing engine or model.
+Exit codes: 0 done; 1 done, but lines need a person or a goal is missed; 2 bad usage or input; 3 a missing engine or model.
 """
 
 from __future__ import annotations
@@ -115,6 +115,43 @@ def _summary(console: Console, video: Path, report: Path, content: dict[str, Any
     for item in content["unprocessed"]:
         seconds = f"{item['start_ms'] / 1000:.1f}-{item['end_ms'] / 1000:.1f} s"
         console.print(f"{seconds}: {item['reason']}", highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: dubwright evaluate lecture.dub --pictures")
+def evaluate(
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A folder that translate wrote.")] = None,
+    itself: Annotated[
+        Path | None,
+        typer.Option("--self", metavar="VIDEO", help="Instead: drive VIDEO by its own lips and compare the pictures."),
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option(metavar="VIDEO", help="The video that was dubbed, if it has moved.")
+    ] = None,
+    work: Annotated[Path | None, typer.Option(metavar="DIR", help="Work folder [the one of the dub].")] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Also write a contact sheet and a slowed side-by-side clip into DIR.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the lips and the picture of the dubs in DIR beside the untouched source; exit code 1: a goal is missed."""
+    from flows import evaluate as evaluating
+    from flows.console import watching
+
+    if (folder is None) == (itself is None):
+        raise InputError("give either a folder that translate wrote, or --self VIDEO.")
+    with watching(Console(stderr=True)) as watch:
+        if itself is not None:
+            judged = [evaluating.evaluate_self(itself, work, watch)]
+        else:
+            assert folder is not None
+            judged = list(evaluating.evaluate_folder(folder, source, work, pictures, watch))
+    if as_json:
+        print(json.dumps([each.content() for each in judged], ensure_ascii=False, indent=1))
+    else:
+        for each in judged:
+            each.show(Console())
+    if not all(each.met for each in judged):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: dubwright languages --json")

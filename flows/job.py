@@ -10,7 +10,6 @@ from typing import Any
 from stages import models, pipeline
 from stages.artifacts import Artifact, SourceVideo
 from stages.deliver import Delivery, check_place, deliver
-from stages.deliver.report import Thresholds
 from stages.errors import InputError
 from stages.languages import language_name, normalise_tag
 from stages.media import open_source
@@ -86,8 +85,7 @@ class Runner:
 
 def translate(job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[StageRun]]) -> Iterator[Delivery]:
     """Dub the video into every target language and yield each as soon as it lies in the output folder."""
-    shared = pipeline.prepare(run, job.video, job.targets)
-    thresholds = Thresholds(max_cer=job.settings.inspect.max_cer)
+    shared = pipeline.prepare(run, job.video, job.targets, job.settings)
     for target in job.targets:
-        dub = pipeline.dub(run, job.video, shared, target)
-        yield deliver(job.out, job.video, shared, dub, runs_for(target), thresholds)
+        dub = pipeline.dub(run, job.video, shared, target, job.settings)
+        yield deliver(job.out, job.video, shared, dub, runs_for(target), job.settings)

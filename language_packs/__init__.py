@@ -2,8 +2,9 @@
 
 A pack is a folder named by its BCP-47 tag: ``pack.toml`` (names, phonemes, speech rate, subtitle rules) and
 ``visemes.toml`` (how its sounds look where that differs from what :mod:`language_packs.derive` derives from
-the IPA), and optionally ``shorten.toml`` (how to say the same in fewer words). A pack that ``inherits`` another states only what differs from it. A pack with ``base = true`` is
-there to be inherited from, and is not offered as a language of its own.
+the IPA), and where it has any, ``shorten.toml`` (ways of saying the same in fewer words). A pack that ``inherits``
+another states only what differs from it. A pack with ``base = true`` is there to be inherited from, and is not
+offered as a language of its own.
 """
 
 from __future__ import annotations
@@ -106,8 +107,10 @@ class ShorteningRule(_Frozen):
 class Shortening(_Frozen):
     """What ``shorten.toml`` says."""
 
-    negation: str = ""
-    """Regular expression of the words that negate: a shorter version has as many of them."""
+    keep: tuple[str, ...] = ()
+    """Regular expressions of words that are never lost: a shorter version has as many of each kind."""
+    avoid: str = ""
+    """Regular expression of what a shorter version may not bring in."""
     rules: tuple[ShorteningRule, ...] = ()
     """In the order of their application: those that are missed least come first."""
 
@@ -181,7 +184,8 @@ def _shortening(tag: str) -> Shortening:
     try:
         return Shortening.model_validate(
             {
-                "negation": own.get("negation", inherited.negation),
+                "keep": own.get("keep", inherited.keep),
+                "avoid": own.get("avoid", inherited.avoid),
                 "rules": [*inherited.rules, *(ShorteningRule(**rule) for rule in own.get("rule", []))],
             }
         )

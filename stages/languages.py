@@ -9,14 +9,14 @@ import langcodes
 
 from stages.errors import InputError
 
-_GENERIC = {"pt": "pt-BR"}
-"""What a tag without a region means where the regions differ too much to leave it open."""
+_GENERIC = {"pt": "pt-BR", "no": "nb"}
+"""What a tag without a region or variety means where these differ too much to leave it open."""
 _SAME_LANGUAGE = 7
 """Greatest CLDR distance at which two tags name variants of one language."""
 
 
 def normalise_tag(text: str) -> str:
-    """Return the canonical form of a language tag: ``"PT_br"`` -> pt-BR, ``"por"`` -> pt-BR, ``"eng"`` -> en.
+    """Return the canonical form of a language tag: ``"PT_br"`` -> pt-BR, ``"por"`` -> pt-BR, ``"no"`` -> nb.
 
     Raises:
         InputError: the text is not a BCP-47 tag or names no registered language.

@@ -42,6 +42,7 @@ from stages.artifacts import (
     Transcript,
 )
 from stages.errors import InputError
+from stages.settings import Settings
 from stages.store import Stage
 
 INGEST = Stage("ingest", "Reading the clip", media.ingest, Media, media.VERSION, "ingest", "pyav")
@@ -58,12 +59,10 @@ TRANSCRIBE = Stage(
     "faster-whisper", ("whisper-base",),
 )  # fmt: skip
 TRACK = Stage(
-    "track", "Tracking faces", lipsync.track, FaceTrack, lipsync.VERSION, "track", "mediapipe",
+    "track", "Tracking faces", lipsync.track, FaceTrack, lipsync.TRACK_VERSION, "track", "mediapipe",
     ("face-landmarker-v2",),
 )  # fmt: skip
-FACES = Stage(
-    "faces", "Finding whose lips move", lipsync.assign_faces, SpeakerFaces, lipsync.VERSION, "speaker"
-)
+FACES = Stage("faces", "Finding whose lips move", lipsync.assign_faces, SpeakerFaces, lipsync.FACES_VERSION, "speaker")
 TRANSLATE = Stage(
     "translate",
     "Translating",
@@ -73,6 +72,9 @@ TRANSLATE = Stage(
     "translate",
     "bergamot/whisper/apertium",
 )
+FIT = Stage(
+    "fit", "Choosing words that fit", timing.fit, Script, timing.FIT_VERSION, "timing", "kokoro", ("kokoro-82m",)
+)
 CAST = Stage(
     "cast", "Matching voices", synthesize.cast, Cast, synthesize.CAST_VERSION, "synthesize", "kokoro + world",
     ("kokoro-82m", "ge2e-speaker-encoder"),
@@ -81,7 +83,7 @@ READ = Stage(
     "read", "Reading the lines", synthesize.read, Reading, synthesize.READ_VERSION, "synthesize", "kokoro",
     ("kokoro-82m",),
 )  # fmt: skip
-PLAN = Stage("plan", "Planning the timing", timing.plan, Plan, timing.VERSION, "timing")
+PLAN = Stage("plan", "Planning the timing", timing.plan, Plan, timing.PLAN_VERSION, "timing")
 SPEAK = Stage(
     "speak", "Speaking", synthesize.speak, Speech, synthesize.SPEAK_VERSION, "synthesize", "kokoro + world",
     ("kokoro-82m", "ge2e-speaker-encoder"),
@@ -94,7 +96,7 @@ LIPSYNC = Stage(
     "Moving the lips",
     lipsync.sync,
     Picture,
-    lipsync.VERSION,
+    lipsync.SYNC_VERSION,
     "lipsync",
     "mesh",
     ("face-landmarker-v2",),
@@ -107,7 +109,7 @@ INSPECT = Stage(
 
 SHARED_STAGES = (INGEST, SEPARATE, DIARIZE, TRANSCRIBE, TRACK, FACES)
 """Done once for a video, whatever the target languages."""
-LANGUAGE_STAGES = (TRANSLATE, CAST, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT)
+LANGUAGE_STAGES = (TRANSLATE, CAST, FIT, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT)
 """Done for every target language."""
 
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
@@ -146,7 +148,7 @@ class Dub:
     inspection: Inspection
 
 
-def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...]) -> Shared:
+def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], settings: Settings) -> Shared:
     """Do what all target languages share.
 
     Raises:
@@ -156,9 +158,7 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...]) -> Shar
     separation = cast(Separation, run(SEPARATE, clip))
     diarization = cast(Diarization, run(DIARIZE, separation))
     if not diarization.turns:
-        raise InputError(
-            f"{clip.file_name}: no speech was found in the sound track, so there is nothing to translate."
-        )
+        raise InputError(f"{clip.file_name}: no speech was found in the sound track, so there is nothing to translate.")
     transcript = cast(Transcript, run(TRANSCRIBE, separation, diarization))
     if not transcript.lines:
         raise InputError(
@@ -166,13 +166,13 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...]) -> Shar
             "with --from."
         )
     for target in targets:
-        translate.check_pair(transcript.language, target)
+        translate.check_pair(transcript.language, target, settings.translate)
     track = cast(FaceTrack, run(TRACK, video, clip))
     faces = cast(SpeakerFaces, run(FACES, track, clip, diarization, separation))
     return Shared(clip, separation, diarization, transcript, track, faces)
 
 
-def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str) -> Dub:
+def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str, settings: Settings) -> Dub:
     """Do everything for one target language."""
 
     def step(stage: Stage, kind: type[ArtifactT], *inputs: Any) -> ArtifactT:
@@ -181,8 +181,10 @@ def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str) -> Dub:
         return artifact
 
     separation, diarization = shared.separation, shared.diarization
-    script = step(TRANSLATE, Script, shared.transcript, separation, target)
-    voices = step(CAST, Cast, script, diarization, separation)
+    route = translate.chosen_route(shared.transcript.language, target, settings.translate)
+    translation = step(TRANSLATE, Script, shared.transcript, separation, route)
+    voices = step(CAST, Cast, translation, diarization, separation)
+    script = step(FIT, Script, translation, voices, shared.media, settings.synthesize.engine)
     reading = step(READ, Reading, script, voices)
     plan = step(PLAN, Plan, script, reading, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)

@@ -174,17 +174,17 @@ def test_only_the_driven_mouth_changes_and_all_else_is_the_source(
     sources = video_files.frames(video, clip)
     drawn = drawn_frames(video, clip, tracked, *driven, LipsyncConfig(), tmp_path, silent)
     changed = 0
-    for (index, bgr, boxes), source in zip(drawn, sources, strict=True):
+    for (index, bgr, patches), source in zip(drawn, sources, strict=True):
         differs = (bgr != source).any(axis=-1)
-        for box in boxes:
-            differs[box.top : box.bottom, box.left : box.right] = False
+        for patch in patches.values():
+            differs[patch.box.top : patch.box.bottom, patch.box.left : patch.box.right] &= ~patch.moved
         assert not differs.any()
         for face, known in states.items():
             mouth = known.landmarks(index, index + 1)[0, [0, 17, 61, 291], :2]
             (x0, y0), (x1, y1) = mouth.min(axis=0).astype(int), mouth.max(axis=0).astype(int)
-            if face != right or not boxes:
+            if face != right or not patches:
                 assert np.array_equal(bgr[y0:y1, x0:x1], source[y0:y1, x0:x1])
-        if boxes:
+        if patches:
             changed += 1
             ear = tuple(np.rint(states[right].landmarks(index, index + 1)[0, 10, :2]).astype(int))  # forehead
             assert np.array_equal(bgr[ear[1], ear[0]], source[ear[1], ear[0]])

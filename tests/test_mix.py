@@ -169,6 +169,19 @@ class TestMix:
         )
         assert abs(lag) <= 1
 
+    def test_a_limiter_that_does_not_reach_the_ceiling_is_helped_by_a_plain_gain(self, tmp_path: Path, monkeypatch):
+        attempts = []
+
+        def useless(blocks, ceiling_dbfs):
+            attempts.append(ceiling_dbfs)
+            return blocks
+
+        monkeypatch.setattr("stages.mix._limited", useless)
+        clip = Clip(tmp_path, music=0.35, voice=0.3)
+        _, _, peak = clip.dub(clip.spoken(1, 1000, voice_like(3, 0.1, SPEECH_HZ)))
+        assert -1.2 < peak <= -1.0
+        assert len(attempts) <= 10
+
     def test_what_was_not_processed_is_the_source_itself(self, tmp_path: Path):
         clip = Clip(tmp_path)
         unprocessed = (Unprocessed(start_ms=6000, end_ms=9000, reason="not understood"),)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.synthesize import casting, matching
+from stages.synthesize import Voice, casting, matching
 from stages.synthesize.matching import BINS, RATE_HZ, LogF0, Matching
 
 
@@ -22,11 +22,11 @@ def peak_hz(samples: np.ndarray) -> float:
 
 
 def test_f0_is_transferred_and_length_kept(voice: np.ndarray) -> None:
-    source = matching.log_f0(matching.analyse(voice))
+    source = matching.log_f0(matching.analyse(voice).f0_hz)
     assert source is not None
     target = LogF0(np.log(180.0), source.std * 1.3)
     out = matching.match(voice, Matching(1.0, source, target, np.zeros(BINS)))
-    heard = matching.log_f0(matching.analyse(out))
+    heard = matching.log_f0(matching.analyse(out).f0_hz)
     assert heard is not None
     assert len(out) == len(voice)
     assert np.exp(heard.mean) == pytest.approx(180, rel=0.02)
@@ -37,7 +37,7 @@ def test_f0_is_transferred_and_length_kept(voice: np.ndarray) -> None:
 
 @pytest.mark.parametrize("warp", [0.8, 1.2])
 def test_the_warp_moves_the_formant(voice: np.ndarray, warp: float) -> None:
-    f0 = matching.log_f0(matching.analyse(voice))
+    f0 = matching.log_f0(matching.analyse(voice).f0_hz)
     assert f0 is not None
     out = matching.match(voice, Matching(warp, f0, f0, np.zeros(BINS)))
     assert peak_hz(out) == pytest.approx(peak_hz(voice) * warp, rel=0.08)
@@ -47,7 +47,7 @@ def test_the_correction_brings_the_spectrum_closer(voice: np.ndarray) -> None:
     tilted = np.convolve(voice, [1, -0.9]).astype(np.float32)[: len(voice)]
     wanted = matching.long_term_spectrum(matching.analyse(tilted))
     analysis = matching.analyse(voice)
-    f0 = matching.log_f0(analysis)
+    f0 = matching.log_f0(analysis.f0_hz)
     assert f0 is not None
     before = matching.correction(wanted, matching.long_term_spectrum(analysis))
     out = matching.convert(analysis, Matching(1.0, f0, f0, before))
@@ -59,8 +59,47 @@ def test_what_changes_nothing_returns_the_samples(voice: np.ndarray) -> None:
     assert matching.match(voice, matching.as_it_is(LogF0(4.5, 0.2))) is voice
 
 
+def test_a_speaker_is_measured_as_a_voice_is(voice: np.ndarray) -> None:
+    noisy = voice + np.random.default_rng(0).normal(0, 0.001, len(voice))
+    trait, analysis = matching.measure(noisy), matching.analyse(voice)
+    f0 = matching.log_f0(analysis.f0_hz)
+    assert trait is not None and f0 is not None
+    assert trait.f0.mean == pytest.approx(f0.mean, abs=0.01)
+    assert np.argmax(trait.spectrum) == pytest.approx(np.argmax(matching.long_term_spectrum(analysis)), abs=2)
+    assert matching.measure(np.random.default_rng(0).normal(0, 0.1, RATE_HZ // 8)) is None
+
+
+HIGH, LOW = Voice(pitch_hz=230.0, hurried_cer=0.02), Voice(pitch_hz=95.0, hurried_cer=0.01)
+
+
 @pytest.mark.parametrize(
-    ("f0_hz", "expected"), [(110, {"low": 0.0}), (220, {"high": 0.0}), (160, {"low": 0.0, "high": 0.05})]
+    ("f0_hz", "expected"), [(110, {"low": 0.01}), (220, {"high": 0.02}), (160, {"low": 0.01, "high": 0.07})]
 )
 def test_the_pitch_class_guards_the_choice(f0_hz: float, expected: dict[str, float]) -> None:
-    assert casting.candidates(LogF0(np.log(f0_hz), 0.2), {"high": 230.0, "low": 95.0}) == expected
+    found = casting.candidates(LogF0(np.log(f0_hz), 0.2), {"high": HIGH, "low": LOW})
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("matched", [True, False])
+def test_of_voices_as_alike_the_intelligible_one_wins(voice: np.ndarray, matched: bool) -> None:
+    read: list[str] = []
+
+    def read_aloud(name: str) -> np.ndarray:
+        read.append(name)
+        return voice
+
+    blurred = Voice(pitch_hz=120.0, hurried_cer=0.1)
+    auditions = casting.Auditions({"blurred": blurred, "clear": LOW, "high": HIGH}, read_aloud)
+
+    def embed(samples: np.ndarray) -> np.ndarray:
+        return np.array([1.0, 0.0])
+
+    found = [casting.cast_speaker(voice, auditions, embed, matched) for _ in range(2)]
+    assert [likeness.voice for likeness in found] == ["clear", "clear"]
+    assert sorted(read) == ["blurred", "clear"]
+
+
+def test_who_cannot_be_measured_gets_the_first_voice_as_it_is() -> None:
+    auditions = casting.Auditions({"high": HIGH, "low": LOW}, lambda _: np.zeros(0))
+    found = casting.cast_speaker(np.zeros(RATE_HZ), auditions, lambda samples: samples, True)
+    assert (found.voice, found.matched, found.matching.changes_nothing) == ("high", 0.0, True)

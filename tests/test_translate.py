@@ -19,6 +19,7 @@ from stages.translate import (
     apertium,
     available_hops,
     check_pair,
+    chosen_route,
     possible_pairs,
     possible_targets,
     route,
@@ -57,7 +58,7 @@ def transcript(language: str, *texts: str) -> Transcript:
 class TestTags:
     @pytest.mark.parametrize(
         ("written", "tag"),
-        [("pt", "pt-BR"), ("PT_br", "pt-BR"), ("por", "pt-BR"), ("eng", "en"), (" es ", "es")],
+        [("pt", "pt-BR"), ("PT_br", "pt-BR"), ("por", "pt-BR"), ("eng", "en"), (" es ", "es"), ("no", "nb")],
     )
     def test_are_made_canonical_and_generic_portuguese_is_brazilian(self, written, tag):
         assert normalise_tag(written) == tag
@@ -97,6 +98,7 @@ class TestRoutes:
 
     def test_other_languages_are_heard_in_english_first(self):
         assert names(route("de", "en", EVERYTHING)) == ("whisper de>en",)
+        assert names(route("nb", "en", EVERYTHING)) == ("whisper no>en",)
         assert names(route("ja", "pt-BR", EVERYTHING)) == ("whisper ja>en", "bergamot en>pt-BR")
         assert names(route("fr", "pt-BR", NO_APERTIUM)) == ("whisper fr>en", "bergamot en>pt-BR")
 
@@ -154,6 +156,26 @@ class TestRefusals:
     def test_a_malformed_target(self):
         with pytest.raises(InputError, match="not a language tag"):
             check_pair("en", "brazilian")
+
+
+class TestChosenRoute:
+    def test_its_digest_is_another_where_another_engine_is_used(self):
+        everything = [hop for hop in EVERYTHING if hop.package != "apertium-por-cat"]
+        best, next_best = route("en", "ca", EVERYTHING), route("en", "ca", everything)
+        assert best is not None and next_best is not None
+        assert best.digest != next_best.digest
+        assert best.digest == best.model_copy(update={"chrf": 1.0}).digest == routes.Route(**best.model_dump()).digest
+
+    def test_it_keeps_the_variant_that_was_asked_for(self):
+        chosen = chosen_route("pt-BR", "en-GB", TranslateConfig())
+        assert (chosen.target, names(chosen)) == ("en-GB", ("bergamot pt-BR>en",))
+        assert chosen.digest != chosen_route("pt-BR", "en", TranslateConfig()).digest
+
+    def test_it_refuses_what_check_pair_refuses(self):
+        with pytest.raises(InputError, match="already"):
+            chosen_route("en", "en-US", TranslateConfig())
+        with pytest.raises(InputError, match="from en into: pt-BR"):
+            chosen_route("en", "es", NO_APERTIUM_CONFIG)
 
 
 class TestBergamot:
@@ -223,7 +245,9 @@ class TestStage:
     def test_english_becomes_portuguese_with_ids_and_slots_kept(self, tmp_path: Path):
         source = transcript("en", "Good morning, my friend.", "The house is in the city.")
         seen: list[float] = []
-        script = translate(source, Separation().at(tmp_path), "pt", TranslateConfig(), tmp_path, seen.append)
+        config = TranslateConfig()
+        chosen = chosen_route("en", "pt", config)
+        script = translate(source, Separation().at(tmp_path), chosen, config, tmp_path, seen.append)
         assert script.target == "pt-BR" and script.route == ("bergamot en>pt-BR",)
         assert [line.text for line in script.lines] == ["Bom dia, meu amigo.", "A casa é na cidade."]
         assert [(a.id, a.speaker, a.start_ms, a.end_ms) for a in script.lines] == [
@@ -234,10 +258,10 @@ class TestStage:
 
     @needs("pt-es")
     def test_unknown_words_flag_their_line(self, tmp_path: Path):
-        script = translate(
-            transcript("pt-BR", "Eu vi o Zxqwert ontem.", "Bom dia."),
-            Separation().at(tmp_path), "es", TranslateConfig(), tmp_path, silent,
-        )  # fmt: skip
+        config = TranslateConfig()
+        source = transcript("pt-BR", "Eu vi o Zxqwert ontem.", "Bom dia.")
+        chosen = chosen_route("pt-BR", "es", config)
+        script = translate(source, Separation().at(tmp_path), chosen, config, tmp_path, silent)
         assert [line.flags for line in script.lines] == [("unknown word: Zxqwert",), ()]
 
     def test_speech_is_heard_in_english_line_by_line(self, tmp_path: Path, portuguese_speech: np.ndarray):
@@ -254,7 +278,9 @@ class TestStage:
         )
         source = Transcript(language="pt-BR", language_probability=1.0, lines=lines, unprocessed=())
         config = TranslateConfig(engines=("whisper",))
-        script = translate(source, Separation().at(tmp_path), "en", config, tmp_path, silent)
+        script = translate(
+            source, Separation().at(tmp_path), chosen_route("pt-BR", "en", config), config, tmp_path, silent
+        )
         assert script.route == ("whisper pt>en",)
         assert re.search(r"house|home", script.lines[1].text.lower())
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from stages.artifacts import Record, SourceVideo
 from stages.deliver.mux import mux
-from stages.deliver.report import Thresholds, report, visemes
+from stages.deliver.report import report, visemes
 from stages.errors import InputError
 from stages.media import printable
 from stages.pipeline import Dub, Shared
+from stages.settings import Settings
 from stages.store import StageRun
 from stages.subtitles import dub_cues, source_cues, write_srt
 
@@ -60,7 +61,7 @@ def deliver(
     shared: Shared,
     dub: Dub,
     runs: Sequence[StageRun],
-    thresholds: Thresholds,
+    settings: Settings,
 ) -> Delivery:
     """Write one language's files into ``folder``; each is complete before any appears under its name.
 
@@ -68,7 +69,7 @@ def deliver(
         InputError: the disk is full.
     """
     stem, tag, source = video.path.stem, dub.script.target, dub.script.source
-    content = report(video, shared, dub, runs, thresholds)
+    content = report(video, shared, dub, runs, settings)
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".dubwright-"))
     try:
         own = dub_cues(dub.script, dub.speech)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from language_packs import PARAMETERS
-from stages.artifacts import FaceTurn, Record, SourceVideo, SpokenLine
-from stages.inspect import InspectConfig
+from stages.artifacts import FaceTurn, Media, SourceVideo, SpokenLine, Unsynced
 from stages.pipeline import Dub, Shared
+from stages.settings import Settings
 from stages.store import StageRun
 
 SCHEMA = 1
@@ -19,26 +19,21 @@ _LATE_MS = 80
 _ON_SCREEN_SHARE = 0.5
 
 
-class Thresholds(Record):
-    """Beyond these a line is flagged for a person."""
-
-    max_cer: float = InspectConfig().max_cer
-
-
 def report(
-    video: SourceVideo, shared: Shared, dub: Dub, runs: Sequence[StageRun], thresholds: Thresholds
+    video: SourceVideo, shared: Shared, dub: Dub, runs: Sequence[StageRun], settings: Settings
 ) -> dict[str, Any]:
     """Return the report of one dub as plain data (see ``docs/report.md``)."""
-    lines = _lines(shared, dub, thresholds)
+    lines = _lines(shared, dub, settings.inspect.max_cer)
     spoken = [line for line in lines if line["spoken_start_ms"] is not None]
     unsynced = [
         {"start_ms": start_ms, "end_ms": end_ms, "reason": f"lips not moved: {reason}"}
-        for start_ms, end_ms, reason in _unsynced_times(shared, dub)
+        for start_ms, end_ms, reason in unsynced_times(dub.picture.unsynced, shared.media)
     ]
     return {
         "schema": SCHEMA,
         "source": {
             "file": shared.media.file_name,
+            "path": str(video.path.absolute()),
             "sha256": video.sha256,
             "language": shared.transcript.language,
             "language_probability": shared.transcript.language_probability,
@@ -48,6 +43,7 @@ def report(
         },
         "target": dub.script.target,
         "route": list(dub.script.route),
+        "settings": settings.model_dump(mode="json"),
         "stages": [run.model_dump(mode="json") for run in runs],
         "voices": [voice.model_dump(mode="json") for voice in dub.cast.voices],
         "lines": lines,
@@ -112,7 +108,7 @@ def visemes(shared: Shared, dub: Dub) -> dict[str, Any]:
     return {"schema": SCHEMA, "fps": _fraction(shared), "lines": lines}
 
 
-def _lines(shared: Shared, dub: Dub, thresholds: Thresholds) -> list[dict[str, Any]]:
+def _lines(shared: Shared, dub: Dub, max_cer: float) -> list[dict[str, Any]]:
     spoken = {line.id: line for line in dub.speech.lines}
     checks = {check.id: check for check in dub.inspection.lines}
     planned = {line.id: line for line in dub.plan.lines}
@@ -122,7 +118,7 @@ def _lines(shared: Shared, dub: Dub, thresholds: Thresholds) -> list[dict[str, A
         voice, check, mouth = spoken.get(line.id), checks.get(line.id), closures.get(line.id)
         flags = [*line.flags, *(planned[line.id].flags if line.id in planned else ())]
         flags += [flag for flag in (voice.flags if voice else ()) if flag not in flags]
-        if check is not None and check.cer > thresholds.max_cer:
+        if check is not None and check.cer > max_cer:
             flags.append("hard to understand")
         rows.append(
             {
@@ -160,12 +156,13 @@ def _face(line: SpokenLine, turns: tuple[FaceTurn, ...]) -> int | None:
     return face if shown_ms >= _ON_SCREEN_SHARE * (line.end_ms - line.start_ms) else None
 
 
-def _unsynced_times(shared: Shared, dub: Dub) -> list[tuple[int, int, str]]:
-    times_ms = np.load(shared.media.file(shared.media.frame_times))
-    ends_ms = [*times_ms[1:], shared.media.picture.end_ms]
+def unsynced_times(unsynced: Sequence[Unsynced], media: Media) -> list[tuple[int, int, str]]:
+    """Return (start, end, reason) of stretches of frames, in ms."""
+    times_ms = np.load(media.file(media.frame_times))
+    ends_ms = [*times_ms[1:], media.picture.end_ms]
     return [
         (round(float(times_ms[item.first_frame])), round(float(ends_ms[item.last_frame])), item.reason)
-        for item in dub.picture.unsynced
+        for item in unsynced
     ]
 
 

@@ -11,7 +11,7 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 ``library retrieval``     mouth frames of the clip, and which one serves each frame
 ``warp composite mouth``  the mesh, and the way back into the picture
 ``fallback plan render``  where the mouth is driven and how strongly; the frames made
-``closures measure``      the result tracked again and compared with what was asked for
+``closures``              closing phones tracked again in the result (all figures: :mod:`stages.evaluate`)
 ========================  ==============================================================================
 """
 
@@ -37,7 +37,7 @@ from stages.artifacts import (
 from stages.progress import Progress
 
 if TYPE_CHECKING:
-    from stages.lipsync.composite import Box
+    from stages.lipsync.composite import Patch
 
 TRACK_VERSION = 1
 FACES_VERSION = 1
@@ -152,10 +152,10 @@ def drawn_frames(
     config: LipsyncConfig,
     scratch: Path,
     progress: Progress,
-) -> Iterator[tuple[int, np.ndarray, list[Box]]]:
-    """Yield (frame, uint8 BGR (h, w, 3), boxes) for the whole clip as :func:`sync` encodes it.
+) -> Iterator[tuple[int, np.ndarray, dict[int, Patch]]]:
+    """Yield (frame, uint8 BGR (h, w, 3), patch per face) for the whole clip as :func:`sync` encodes it.
 
-    Outside the boxes (left, top, right, bottom; none where nothing changed) the pixels are the source's, bit for bit.
+    Pixels that no patch has moved (there is no patch where nothing changed) are the source's, bit for bit.
     Temporary files go to ``scratch`` and are removed at the end.
     """
     from stages.lipsync import render

@@ -23,6 +23,16 @@ class Box(NamedTuple):
     bottom: int
 
 
+class Patch(NamedTuple):
+    """What was drawn into a frame."""
+
+    box: Box
+    moved: np.ndarray
+    """bool (h, w) over the box: the pixels that may differ from the source; everything else is equal to it."""
+    cover: np.ndarray
+    """float32 (h, w) over the box, 0-1: how far the retrieved mouth covers the frame's own skin."""
+
+
 def soft_mask(contour: np.ndarray, shape: tuple[int, int], grow_px: float, feather_px: float) -> np.ndarray:
     """Return float32 (h, w) 0-1: a closed contour (n, 2) px, grown and feathered, exactly 0 beyond both."""
     mask = np.zeros(shape, dtype=np.uint8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
+from stages.lipsync.composite import Box, Patch, blend_bands, paste, soft_mask
 from stages.lipsync.geometry import fit_poses
 from stages.lipsync.landmarks import OUTER_RING
 from stages.lipsync.library import MouthLibrary, color_gains
@@ -29,8 +29,8 @@ class MouthPainter:
     def __post_init__(self) -> None:
         self._mesh: Mesh = build_mesh(self.plan.reference)
 
-    def draw(self, frame: np.ndarray, row: int) -> tuple[np.ndarray, Box]:
-        """Return the frame (uint8 (h, w, 3)) with the mouth of this row moved, and the box that holds all changes."""
+    def draw(self, frame: np.ndarray, row: int) -> tuple[np.ndarray, Patch]:
+        """Return the frame (uint8 (h, w, 3)) with the mouth of this row moved, and what was changed in it."""
         landmarks = self.plan.states.landmarks(row, row + 1)
         pose = fit_poses(landmarks, self.plan.reference)
         iod_px = float(pose.scale[0])
@@ -53,7 +53,9 @@ class MouthPainter:
         reach = np.clip(3 * cv2.GaussianBlur(cover, (0, 0), max(0.6, 0.01 * iod_px)), 0, 1)[..., None] * strength
         skin[y, x] += reach * (blended - skin[y, x])
         moved[y, x] |= reach[..., 0] > 0
-        return paste(frame, box, skin, moved.astype(np.float32)), box
+        opacity = np.zeros(moved.shape, dtype=np.float32)
+        opacity[y, x] = cover * strength
+        return paste(frame, box, skin, moved.astype(np.float32)), Patch(box, moved, opacity)
 
     def _mouth(
         self, row: int, mouths: list[Shown], painted: np.ndarray, target: np.ndarray, lips: np.ndarray, iod_px: float

@@ -91,7 +91,8 @@ def demands(faces: SpeakerFaces, trajectory: Trajectory, media: Media) -> dict[i
                 demand.wanted |= mine
             for viseme in trajectory.visemes:
                 frame = _frame_of(viseme, times_ms)
-                if viseme.contact and speaking[frame] and owner[frame] >= 0:
+                is_shown = viseme.start_ms < media.picture.end_ms  # a dub may outlast the picture
+                if viseme.contact and is_shown and speaking[frame] and owner[frame] >= 0:
                     result[int(owner[frame])].visemes.append(viseme)
     return result
 
@@ -153,8 +154,18 @@ def make_plan(
     )
 
 
-def choose_mouths(plan: FacePlan, library: MouthLibrary, shots: set[int], config: LipsyncConfig) -> None:
-    """Fill in which mouth frames are shown, run by run."""
+def choose_mouths(
+    plan: FacePlan, library: MouthLibrary, shots: set[int], config: LipsyncConfig, apart_frames: int = 0
+) -> None:
+    """Fill in which mouth frames are shown, run by run.
+
+    Args:
+        plan: is completed.
+        library: the mouths to choose from.
+        shots: first frames of shots.
+        config: its ``candidates`` are considered per frame.
+        apart_frames: a mouth less than this away from the frame it would serve is left out (self-reenactment).
+    """
     settled = maximum_filter1d(plan.source[:, 0], 3, mode="nearest")
     wanted = MouthStates(plan.target, plan.states.pose, library.skin, settled)
     kept = MouthStates(plan.source, plan.states.pose, library.skin, settled).take(library.rows)
@@ -162,7 +173,8 @@ def choose_mouths(plan: FacePlan, library: MouthLibrary, shots: set[int], config
     driven = plan.driven_rows()
     for a, b in unbroken_runs(frames[driven], shots):
         rows = driven[a:b]
-        path = best_path(wanted.take(rows), kept, frames[library.rows], config.candidates)
+        barred = np.abs(frames[rows][:, None] - frames[library.rows]) < apart_frames if apart_frames else None
+        path = best_path(wanted.take(rows), kept, frames[library.rows], config.candidates, barred)
         chosen = library.rows[path]
         plan.picks[rows, 0] = chosen
         jumps = np.flatnonzero(np.abs(np.diff(frames[chosen])) > 1)

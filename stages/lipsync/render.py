@@ -1,7 +1,7 @@
 """The stage ``sync``: decode, draw, encode, one frame at a time.
 
 Two passes over the clip: the first fills the mouth libraries, the second draws. Only frames in which a driven face is
-moved differ from the source before encoding, and only inside the boxes that :func:`rendered_frames` names.
+moved differ from the source before encoding, and only in the pixels that :func:`rendered_frames` names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stages import media as video_files
 from stages.artifacts import FaceTrack, Media, Picture, SourceVideo, SpeakerFaces, Trajectory
 from stages.lipsync import LipsyncConfig
 from stages.lipsync.closures import ClosureCheck
-from stages.lipsync.composite import Box
+from stages.lipsync.composite import Patch
 from stages.lipsync.detector import FaceReader
 from stages.lipsync.fallback import pose_strength
 from stages.lipsync.library import MouthLibrary, chosen_rows
@@ -55,9 +55,9 @@ def sync(
         video_files.PictureWriter(out / "picture.mp4", video, media, encode) as writer,
     ):
         checks = [ClosureCheck(plan, times_ms, reader, config.closed_gap_iod) for plan in drawn.values()]
-        for index, bgr, boxes in rendered_frames(video, media, painters):
+        for index, bgr, patches in rendered_frames(video, media, painters):
             writer.write(bgr)
-            changed += bool(boxes)
+            changed += bool(patches)
             for check in checks:
                 check.look(index, bgr)
             progress(_LIBRARY_SHARE + (1 - _LIBRARY_SHARE) * (index + 1) / media.picture.frames)
@@ -74,7 +74,7 @@ def drawn_frames(
     config: LipsyncConfig,
     scratch: Path,
     progress: Progress,
-) -> Iterator[tuple[int, np.ndarray, list[Box]]]:
+) -> Iterator[tuple[int, np.ndarray, dict[int, Patch]]]:
     """See :func:`stages.lipsync.drawn_frames`."""
     _, plans = plan_faces(media, track, faces, trajectory, config)
     drawn = {face: plan for face, plan in plans.items() if len(plan.driven_rows())}
@@ -104,8 +104,12 @@ def painting(
     config: LipsyncConfig,
     scratch: Path,
     progress: Progress,
+    apart_frames: int = 0,
 ) -> Iterator[dict[int, MouthPainter]]:
-    """Fill the mouth libraries in one pass over the clip, choose the mouths, and lend those who draw them."""
+    """Fill the mouth libraries in one pass over the clip, choose the mouths, and lend those who draw them.
+
+    ``apart_frames``: see :func:`stages.lipsync.plan.choose_mouths`.
+    """
     with ExitStack() as stack:
         libraries = {}
         for face, plan in plans.items():
@@ -115,7 +119,7 @@ def painting(
         if libraries:
             _fill(video, media, plans, libraries, progress)
         for face, plan in plans.items():
-            choose_mouths(plan, libraries[face], {first for first, _ in track.shots}, config)
+            choose_mouths(plan, libraries[face], {first for first, _ in track.shots}, config, apart_frames)
         yield {face: MouthPainter(plan, libraries[face]) for face, plan in plans.items()}
 
 
@@ -136,16 +140,15 @@ def _fill(
 
 def rendered_frames(
     video: SourceVideo, media: Media, painters: dict[int, MouthPainter]
-) -> Iterator[tuple[int, np.ndarray, list[Box]]]:
-    """Yield (frame, uint8 BGR (h, w, 3), boxes) for the whole clip; outside the boxes the pixels are the source's."""
+) -> Iterator[tuple[int, np.ndarray, dict[int, Patch]]]:
+    """Yield (frame, uint8 BGR (h, w, 3), patch per face) for the whole clip; what no patch moved is the source."""
     for index, bgr in enumerate(video_files.frames(video, media)):
-        boxes = []
-        for painter in painters.values():
+        patches = {}
+        for face, painter in painters.items():
             row = painter.plan.states.row(index)
             if row is not None and painter.plan.strength[row] > 0:
-                bgr, box = painter.draw(bgr, row)
-                boxes.append(box)
-        yield index, bgr, boxes
+                bgr, patches[face] = painter.draw(bgr, row)
+        yield index, bgr, patches
 
 
 def _usable_rows(plan: FacePlan, config: LipsyncConfig) -> np.ndarray:

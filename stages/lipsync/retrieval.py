@@ -21,6 +21,7 @@ _CONTACT_IOD, _SHUT_IOD = 0.015, 0.02
 """Contacts (closures, labiodentals) are below the first; a mouth is surely closed below the second."""
 _NOT_CLOSED_COST = 25.0
 """A contact is served by a mouth that is closed, wherever the clip has one."""
+_BARRED_COST = 1e9
 _JUMP_COST, _HOLD_COST = 1.0, 0.15
 
 
@@ -42,7 +43,13 @@ class MouthStates:
         return MouthStates(self.features[rows], self.pose_deg[rows], self.skin[rows], self.settled_gap[rows])
 
 
-def best_path(wanted: MouthStates, library: MouthStates, library_rows: np.ndarray, candidates: int) -> np.ndarray:
+def best_path(
+    wanted: MouthStates,
+    library: MouthStates,
+    library_rows: np.ndarray,
+    candidates: int,
+    barred: np.ndarray | None = None,
+) -> np.ndarray:
     """Return for every wanted frame (n,) the index into the library (m,) that serves it.
 
     Args:
@@ -50,6 +57,7 @@ def best_path(wanted: MouthStates, library: MouthStates, library_rows: np.ndarra
         library: the frames to choose from.
         library_rows: (m,) their place in the source; neighbours differ by one.
         candidates: how many are considered per frame.
+        barred: bool (n, m), library frames that must not serve a frame; every frame needs one that may.
     """
     count = min(candidates, len(library_rows))
     choices = np.empty((len(wanted.features), count), dtype=np.int64)
@@ -57,6 +65,8 @@ def best_path(wanted: MouthStates, library: MouthStates, library_rows: np.ndarra
     total = np.zeros(count)
     for frame in range(len(wanted.features)):
         costs = _frame_costs(wanted, frame, library)
+        if barred is not None:
+            costs = np.where(barred[frame], _BARRED_COST, costs)
         nearest = np.sort(np.argpartition(costs, count - 1)[:count])
         if frame:
             steps = total[:, None] + _step_costs(choices[frame - 1], nearest, library, library_rows)

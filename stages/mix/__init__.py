@@ -31,6 +31,10 @@ _LEVEL_RANGE_DB = 30.0
 _LIMITER_MARGIN_DB = 0.5
 """The limiter sees samples; the true peak between them is a little higher."""
 _LIMITER_STEP_DB = 0.1
+_LIMITINGS = 8
+"""Attempts with the limiter; after them a plain gain meets the ceiling."""
+_ROUNDING_DB = 0.01
+"""What writing 16-bit samples may add to a peak."""
 
 __all__ = ["VERSION", "MixConfig", "integrated_lufs", "mix", "undubbed"]
 
@@ -132,19 +136,24 @@ def _mastered(
 ) -> Loudness:
     """Write the sound at the target loudness and below the peak, and return what it measures.
 
-    What the limiter takes from the loudness is given back before it, a few times; the peak always holds.
+    What the limiter takes from the loudness is given back before it, a few times. The peak always holds: where the
+    limiter does not reach it in as many attempts, the whole is turned down.
     """
     peak_dbtp, range_db = config.true_peak_dbtp, config.gain_range_db
     missing_lu = _missing_lu(target_lufs, loudness)
     trim_db = float(np.clip(missing_lu, -range_db, range_db)) if abs(missing_lu) > _CLOSE_LU else 0.0
     limit_dbfs = peak_dbtp - _LIMITER_MARGIN_DB if loudness.true_peak_dbtp + trim_db > peak_dbtp else math.inf
+    turn_down_db = 0.0
     for attempt in itertools.count(1):
         blocks = (block * _amplitude(trim_db) for block in rendered())
-        _write(path, blocks if limit_dbfs == math.inf else _limited(blocks, limit_dbfs))
+        limited = blocks if limit_dbfs == math.inf else _limited(blocks, limit_dbfs)
+        _write(path, (block * _amplitude(-turn_down_db) for block in limited))
         reached = measure(path)
         excess_db = reached.true_peak_dbtp - peak_dbtp
         missing_lu = _missing_lu(target_lufs, reached)
-        if excess_db > 0:
+        if excess_db > 0 and attempt >= _LIMITINGS:
+            turn_down_db += excess_db + _ROUNDING_DB
+        elif excess_db > 0:
             limit_dbfs = min(limit_dbfs, peak_dbtp) - excess_db - _LIMITER_STEP_DB
         elif attempt < _PASSES and limit_dbfs < math.inf and missing_lu > _CLOSE_LU and trim_db < range_db:
             trim_db = min(range_db, trim_db + missing_lu)

@@ -31,9 +31,9 @@ from stages.progress import Progress
 if TYPE_CHECKING:
     from stages.synthesize.kokoro import Length, Utterance
 
-CAST_VERSION = 1
+CAST_VERSION = 2
 READ_VERSION = 1
-SPEAK_VERSION = 1
+SPEAK_VERSION = 2
 
 
 class SynthesizeConfig(Record):
@@ -43,8 +43,8 @@ class SynthesizeConfig(Record):
     """A name in :data:`ENGINES`."""
     match_voices: bool = True
     """Match pitch, vocal-tract length and long-term spectrum to each speaker; else the voices are used as they are."""
-    audition_characters: int = 80
-    """How much text each voice reads to be compared with a speaker."""
+    audition_characters: int = 60
+    """How much of the script each voice reads, to be compared with the speakers."""
 
 
 class Synthesizer(Protocol):
@@ -66,14 +66,23 @@ class Synthesizer(Protocol):
 
 
 @dataclass(frozen=True)
+class Voice:
+    """One voice of a synthesiser."""
+
+    pitch_hz: float
+    """Its usual F0."""
+    hurried_cer: float
+    """Character error rate of back-transcription at speed 1.35, measured: hurry blurs some voices."""
+
+
+@dataclass(frozen=True)
 class EngineSpec:
     """A synthesiser that can be chosen."""
 
     load: Callable[[], Synthesizer]
     model: str
     """Name in ``models.toml``."""
-    voice_pitch_hz: Mapping[str, float]
-    """Its voices and their usual F0."""
+    voices: Mapping[str, Voice]
     cer: Mapping[str, float]
     """Primary language subtag -> character error rate of back-transcription, measured: what it can speak."""
 
@@ -86,12 +95,12 @@ ENGINES: Mapping[str, EngineSpec] = {
     "kokoro": EngineSpec(
         load=_load_kokoro,
         model="kokoro-82m",
-        voice_pitch_hz={
-            "jf_alpha": 255.0,
-            "jf_gongitsune": 230.0,
-            "jf_nezumi": 230.0,
-            "jf_tebukuro": 230.0,
-            "jm_kumo": 95.0,
+        # CER: `python bench/voices.py`; of jf_nezumi, two of its sentences at speed 1.34. Not listed: jf_alpha (.11),
+        # jf_tebukuro (.05, two sentences), slurred in a hurry, more so at another pitch: .33 and .10 matched.
+        voices={
+            "jf_gongitsune": Voice(215.0, 0.015),
+            "jf_nezumi": Voice(235.0, 0.028),
+            "jm_kumo": Voice(95.0, 0.006),
         },
         cer={"en": 0.01, "pt": 0.01, "es": 0.0, "fr": 0.02, "it": 0.0, "de": 0.01},
     ),
@@ -126,7 +135,8 @@ def cast(
 ) -> Cast:
     """Choose and match one voice per speaker, for the whole video.
 
-    Likeness is the cosine of GE2E speaker embeddings. Besides the corrections, ``spectra.npz`` holds
+    Likeness is the cosine of GE2E speaker embeddings; of voices about as alike, the one that stays intelligible when it
+    hurries wins. Besides the corrections, ``spectra.npz`` holds
     ``<speaker>.f0``: float64 (2,), mean and spread of the chosen voice's own ln F0. A speaker with too little
     voiced speech to be measured gets the first voice, unmatched, with similarities of 0.
 
@@ -146,14 +156,15 @@ def cast(
     )
     settings: list[VoiceSettings] = []
     arrays: dict[str, np.ndarray] = {}
+    text = _audition_text([line.text for line in script.lines], config.audition_characters)
+    ipa = g2p.phonemize(text, espeak_voice)
+    has_sound = engine.durations(ipa, next(iter(spec.voices))).total_ms > 0
+    auditions = casting.Auditions(spec.voices, lambda voice: engine.speak(ipa, voice).samples, has_sound)
     speakers = tuple(dict.fromkeys(line.speaker for line in script.lines))
     for index, speaker in enumerate(speakers):
-        texts = [line.text for line in script.lines if line.speaker == speaker]
-        ipa = g2p.phonemize(_audition_text(texts, config.audition_characters), espeak_voice)
         found = casting.cast_speaker(
             casting.reference(voice_path, background_path, diarization.turns, speaker),
-            spec.voice_pitch_hz,
-            lambda voice, ipa=ipa: engine.speak(ipa, voice).samples,  # type: ignore[misc]
+            auditions,
             encoder.embed,
             config.match_voices,
         )
@@ -177,7 +188,7 @@ def cast(
 
 
 def _audition_text(texts: list[str], characters: int) -> str:
-    """Return about that many characters of a speaker's lines, cut between words."""
+    """Return up to that many characters of the lines, cut between words."""
     text = " ".join(texts)
     return text if len(text) <= characters else text[:characters].rsplit(" ", 1)[0]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,11 +112,16 @@ class KokoroEngine:
 
     def __init__(self) -> None:
         folder = models.path("kokoro-82m")
-        self._speaking = open_session(folder / "kokoro-timed.onnx")
+        self._timed_graph = folder / "kokoro-timed.onnx"
         self._reading = open_session(folder / "kokoro-durations.onnx")
         self._vocabulary: dict[str, int] = json.loads((folder / "vocab.json").read_text("utf-8"))["vocab"]
         with np.load(folder / "voices.npz") as styles:
             self._styles = {voice: styles[voice] for voice in VOICES}
+
+    @cached_property
+    def _speaking(self) -> onnxruntime.InferenceSession:
+        """The whole model: loaded by the first who speaks, since reading does not need it."""
+        return open_session(self._timed_graph)
 
     def durations(self, ipa: str, voice: str, speed: float = 1.0) -> Length:
         """Return how long ``ipa`` takes, without speaking it.

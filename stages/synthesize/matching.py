@@ -39,6 +39,15 @@ class LogF0:
 
 
 @dataclass(frozen=True)
+class Trait:
+    """What of a speaker is copied."""
+
+    f0: LogF0
+    spectrum: np.ndarray
+    """As :func:`long_term_spectrum` gives it."""
+
+
+@dataclass(frozen=True)
 class Analysis:
     """A sound at 24 kHz taken apart: every 5 ms, F0 (0 where unvoiced), power envelope and aperiodicity."""
 
@@ -75,21 +84,40 @@ def as_it_is(f0: LogF0) -> Matching:
 
 
 def analyse(samples: np.ndarray) -> Analysis:
-    """Take float (n,) samples at 24 kHz apart.
+    """Take float (n,) samples of a synthetic voice at 24 kHz apart.
+
+    F0 by DIO and StoneMask: on sound this clean as good as Harvest, and twenty times faster.
+    """
+    wave = np.ascontiguousarray(samples, np.float64)
+    floor, ceiling = F0_RANGE_HZ
+    rough_hz, times = pyworld.dio(wave, RATE_HZ, f0_floor=floor, f0_ceil=ceiling, frame_period=FRAME_MS)
+    f0_hz = pyworld.stonemask(wave, rough_hz, times, RATE_HZ)
+    envelope = pyworld.cheaptrick(wave, f0_hz, times, RATE_HZ)
+    # Threshold 0: D4C's own guess of what is voiced would turn frames that have an F0 into noise.
+    aperiodicity = pyworld.d4c(wave, f0_hz, times, RATE_HZ, threshold=0.0)
+    return Analysis(np.asarray(samples), f0_hz, envelope, aperiodicity)
+
+
+def measure(samples: np.ndarray) -> Trait | None:
+    """Measure float (n,) samples of a speaker at 24 kHz; None where hardly anything is voiced.
 
     F0 by Harvest: on a compressed recording DIO's octave errors moved the mean by 15 %.
     """
     wave = np.ascontiguousarray(samples, np.float64)
     floor, ceiling = F0_RANGE_HZ
     f0_hz, times = pyworld.harvest(wave, RATE_HZ, f0_floor=floor, f0_ceil=ceiling, frame_period=FRAME_MS)
-    envelope = pyworld.cheaptrick(wave, f0_hz, times, RATE_HZ)
-    aperiodicity = pyworld.d4c(wave, f0_hz, times, RATE_HZ)
-    return Analysis(np.asarray(samples), f0_hz, envelope, aperiodicity)
+    f0 = log_f0(f0_hz)
+    if f0 is None:
+        return None
+    return Trait(f0, _mean_spectrum(pyworld.cheaptrick(wave, f0_hz, times, RATE_HZ)[f0_hz > 0], 1.0))
 
 
-def log_f0(analysis: Analysis) -> LogF0 | None:
-    """Return the speaker's ln F0, without the outer 2 % (octave errors); None where hardly anything is voiced."""
-    voiced = np.log(analysis.f0_hz[analysis.is_voiced])
+def log_f0(f0_hz: np.ndarray) -> LogF0 | None:
+    """Return the ln F0 of float (frames,) Hz, 0 where unvoiced, without the outer 2 % (octave errors, creak).
+
+    None where hardly anything is voiced.
+    """
+    voiced = np.log(f0_hz[f0_hz > 0])
     if len(voiced) < 40:
         return None
     low, high = np.percentile(voiced, [2, 98])
@@ -99,8 +127,11 @@ def log_f0(analysis: Analysis) -> LogF0 | None:
 
 def long_term_spectrum(analysis: Analysis, warp: float = 1.0) -> np.ndarray:
     """Return float64 (513,): log amplitude (nepers) of the mean power of voiced frames, after a warp."""
-    power = analysis.envelope[analysis.is_voiced].mean(axis=0, keepdims=True)
-    return warp_frequency(0.5 * np.log(power), warp)[0]
+    return _mean_spectrum(analysis.envelope[analysis.is_voiced], warp)
+
+
+def _mean_spectrum(envelopes: np.ndarray, warp: float) -> np.ndarray:
+    return warp_frequency(0.5 * np.log(envelopes.mean(axis=0, keepdims=True)), warp)[0]
 
 
 def correction(speaker: np.ndarray, voice: np.ndarray) -> np.ndarray:

@@ -1,25 +1,36 @@
 """Where each line is spoken and how fast: a pure function of slots and lengths.
 
-A line starts when its source line started. It is read unhurried if that ends with the source line; else it is
-read up to ``comfortable_rate``, else it runs into the pause after its slot, else up to ``fastest_rate``, else it
-is flagged.
-Nothing is cut, and no rate leaves ``slowest_rate`` to ``fastest_rate``.
+A line starts when its source line started and is read unhurried, or as fast as is comfortable, or on into the pause
+after its slot. Where that is not enough, the whole sequence is planned at once, as a linear programme whose costs say
+what is given up first: a start moves by up to ``tolerance_ms``; then lines are read faster, each no more than its
+neighbours need; then, with a flag, a line starts late; and last, with a flag, one runs past the end of the clip.
+Nothing is cut, no rate leaves ``slowest_rate`` to ``fastest_rate``, and lines overlap only where their sources did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from math import ceil, floor
 
 from pydantic import Field
 
-from stages.artifacts import PlannedLine, Record
+from stages.artifacts import PlannedLine, Record, Script
+from stages.timing.programme import Programme
 
 DOES_NOT_FIT = "does not fit"
 STARTS_LATE = "starts late"
-OVERLAPS = "overlaps another speaker"
 PAST_THE_END = "runs past the end of the clip"
 NOTHING_TO_SAY = "nothing to say"
+
+# What a millisecond costs; only the order matters. Reading faster costs more the faster it already is, so that
+# neighbours share a hurry instead of one bearing it all.
+_UNHURRIED_COST = 0.2
+_CLOSE_TO_END_COST = 0.5
+_MOVE_COST = 1.0
+_HURRY_COSTS = (2.0, 3.0, 4.0, 5.0)
+_LATE_COST = 1e3
+_PAST_END_COST = 1e4
 
 
 class TimingConfig(Record):
@@ -32,13 +43,14 @@ class TimingConfig(Record):
     most_silent_share: float = Field(default=0.25, ge=0, le=1)
     """... unless more than this share of the slot would be silent: then it is slowed further."""
     comfortable_rate: float = Field(default=1.15, ge=1, le=2)
-    """A long line is read up to this rate before it uses the pause after its slot."""
+    """A long line is read up to this rate before it uses the pause after its slot; where both are not enough, a
+    shorter wording is chosen, if there is one."""
     fastest_rate: float = Field(default=1.35, ge=1, le=2)
     """No line is read faster."""
     tolerance_ms: int = Field(default=80, ge=0)
     """How far a start may move where lines would not fit otherwise: well inside what ITU-R BT.1359 lets pass unseen."""
     breath_ms: int = Field(default=60, ge=0)
-    """Pause that a line which runs on leaves before the next one."""
+    """Pause between lines, and before the clip's end where it costs little: a line's length is an estimate."""
 
 
 class Slot(Record):
@@ -50,12 +62,24 @@ class Slot(Record):
     end_ms: int
 
 
+def slots(script: Script) -> list[Slot]:
+    """Return the slots of a script's lines."""
+    return [Slot(id=line.id, speaker=line.speaker, start_ms=line.start_ms, end_ms=line.end_ms) for line in script.lines]
+
+
+def room_ms(slots: Sequence[Slot], clip_end_ms: int, config: TimingConfig) -> dict[int, int]:
+    """Return by line id how long the line may last from its slot's start, the pause after it used."""
+    ordered = _ordered(slots)
+    limits_ms = {slot.id: clip_end_ms for slot in ordered}
+    for before, after in _successions(ordered):
+        limits_ms[before.id] = min(limits_ms[before.id], after.start_ms - config.breath_ms)
+    return {slot.id: max(0, limits_ms[slot.id] - slot.start_ms) for slot in ordered}
+
+
 def plan_lines(
     slots: Sequence[Slot], sounding_ms: Mapping[int, int], clip_end_ms: int, config: TimingConfig
 ) -> tuple[PlannedLine, ...]:
     """Return a planned line for every slot, in order of the slots' starts.
-
-    Lines of one speaker never overlap. Lines of two speakers overlap only where their source lines did, or with a flag.
 
     Args:
         slots: source lines.
@@ -63,26 +87,23 @@ def plan_lines(
         clip_end_ms: what the clip's sound ends at.
         config: the bounds.
     """
-    ordered = sorted(slots, key=lambda slot: (slot.start_ms, slot.end_ms, slot.id))
-    planned: list[PlannedLine] = []
-    for index, slot in enumerate(ordered):
-        length_ms = sounding_ms[slot.id]
-        if length_ms == 0:
+    ordered = _ordered(slots)
+    spoken = [slot for slot in ordered if sounding_ms[slot.id] > 0]
+    successions = list(_successions(spoken))
+    times_ms = _solved(spoken, successions, sounding_ms, clip_end_ms, config)
+    due_ms = {slot.id: clip_end_ms for slot in spoken}
+    for before, after in successions:
+        latest_ms = after.start_ms + config.tolerance_ms - config.breath_ms
+        due_ms[before.id] = min(due_ms[before.id], latest_ms)
+    planned = []
+    for slot in ordered:
+        if slot.id not in times_ms:
             planned.append(_silent_line(slot))
             continue
-        own_end_ms, others_end_ms = _ends_before(slot, ordered[:index], planned)
-        start_ms = max(slot.start_ms, own_end_ms, min(others_end_ms, slot.start_ms + config.tolerance_ms))
-        limit_ms = _limit_ms(slot, ordered[index + 1 :], clip_end_ms, config)
-        shortest_ms = ceil(length_ms / config.fastest_rate)
-        missing_ms = start_ms + shortest_ms - limit_ms
-        if missing_ms > 0:  # begin a little early, if that is free
-            earliest_ms = max(slot.start_ms - config.tolerance_ms, own_end_ms, others_end_ms, 0)
-            start_ms = max(min(start_ms, earliest_ms), start_ms - missing_ms)
-        end_ms = start_ms + _length_ms(length_ms, slot.end_ms - start_ms, limit_ms - start_ms, config)
+        start_ms, end_ms = times_ms[slot.id]
         flags = {
-            DOES_NOT_FIT: end_ms > limit_ms,
+            DOES_NOT_FIT: end_ms > due_ms[slot.id],
             STARTS_LATE: start_ms > slot.start_ms + config.tolerance_ms,
-            OVERLAPS: start_ms < others_end_ms,
             PAST_THE_END: end_ms > clip_end_ms,
         }
         planned.append(
@@ -90,44 +111,92 @@ def plan_lines(
                 id=slot.id,
                 start_ms=start_ms,
                 end_ms=end_ms,
-                rate=length_ms / (end_ms - start_ms),
+                rate=sounding_ms[slot.id] / (end_ms - start_ms),
                 flags=tuple(flag for flag, holds in flags.items() if holds),
             )
         )
     return tuple(planned)
 
 
+def _ordered(slots: Sequence[Slot]) -> list[Slot]:
+    return sorted(slots, key=lambda slot: (slot.start_ms, slot.end_ms, slot.id))
+
+
 def _silent_line(slot: Slot) -> PlannedLine:
     return PlannedLine(id=slot.id, start_ms=slot.start_ms, end_ms=slot.start_ms, rate=1.0, flags=(NOTHING_TO_SAY,))
 
 
-def _ends_before(slot: Slot, earlier: Sequence[Slot], planned: Sequence[PlannedLine]) -> tuple[int, int]:
-    """Return when this speaker has finished, and when the others have whose source lines do not overlap this one."""
-    own = [line.end_ms for other, line in zip(earlier, planned, strict=True) if other.speaker == slot.speaker]
-    others = [
-        line.end_ms
-        for other, line in zip(earlier, planned, strict=True)
-        if other.speaker != slot.speaker and other.end_ms <= slot.start_ms
-    ]
-    return max(own, default=0), max(others, default=0)
+def _successions(ordered: Sequence[Slot]) -> Iterable[tuple[Slot, Slot]]:
+    """Yield the pairs of lines of which the second waits for the first; what follows from other pairs is left out.
+
+    A speaker's lines follow each other. Another speaker's line waits for those whose source had ended before its own
+    began: people who talked at the same time may do so again.
+    """
+    by_speaker: dict[str, list[Slot]] = {}
+    for slot in ordered:
+        by_speaker.setdefault(slot.speaker, []).append(slot)
+    for own in by_speaker.values():
+        yield from pairwise(own)
+    for slot in ordered:
+        for speaker, lines in by_speaker.items():
+            over = [line for line in lines if line.end_ms <= slot.start_ms and line.start_ms < slot.start_ms]
+            if speaker != slot.speaker and over:
+                yield over[-1], slot
 
 
-def _limit_ms(slot: Slot, later: Sequence[Slot], clip_end_ms: int, config: TimingConfig) -> int:
-    """Return when the line must have ended: before the next line that did not overlap it, and before the clip's end."""
-    starts = (other.start_ms for other in later if other.speaker == slot.speaker or other.start_ms >= slot.end_ms)
-    next_ms = min(starts, default=None)
-    if next_ms is None:
-        return clip_end_ms
-    return min(clip_end_ms, max(min(slot.end_ms, next_ms), next_ms - config.breath_ms))
+def _solved(
+    spoken: Sequence[Slot],
+    successions: Sequence[tuple[Slot, Slot]],
+    sounding_ms: Mapping[int, int],
+    clip_end_ms: int,
+    config: TimingConfig,
+) -> dict[int, tuple[int, int]]:
+    """Return (start, end) by line id at the least cost."""
+    programme = Programme()
+    starts, ends = {}, {}
+    for slot in spoken:
+        length_ms = sounding_ms[slot.id]
+        wanted_ms = _wanted_ms(length_ms, slot.end_ms - slot.start_ms, config)
+        early = programme.variable(_MOVE_COST, min(config.tolerance_ms, slot.start_ms))
+        moved = programme.variable(_MOVE_COST, config.tolerance_ms)
+        late = programme.variable(_LATE_COST)
+        starts[slot.id] = ({moved: 1, late: 1, early: -1}, slot.start_ms)
+        steps_ms = _hurry_steps_ms(length_ms, wanted_ms, config)
+        hurry = {
+            programme.variable(cost, step_ms): -1
+            for cost, step_ms in zip((_UNHURRIED_COST, *_HURRY_COSTS), steps_ms, strict=True)
+        }
+        ends[slot.id] = ({**starts[slot.id][0], **hurry}, slot.start_ms + wanted_ms)
+        close = programme.variable(_CLOSE_TO_END_COST, config.breath_ms)
+        past = programme.variable(_PAST_END_COST)
+        end, offset_ms = ends[slot.id]
+        programme.at_most({**end, close: -1, past: -1}, clip_end_ms - config.breath_ms - offset_ms)
+    for before, after in successions:
+        (end, end_ms), (start, start_ms) = ends[before.id], starts[after.id]
+        difference = {**end, **{variable: -sign for variable, sign in start.items()}}
+        programme.at_most(difference, start_ms - end_ms - config.breath_ms)
+    value = programme.solve()
+    return {slot.id: (_at(starts[slot.id], value), _at(ends[slot.id], value)) for slot in spoken}
 
 
-def _length_ms(length_ms: int, slot_ms: int, available_ms: int, config: TimingConfig) -> int:
-    """Return how long a line of ``length_ms`` at rate 1 is made."""
-    if length_ms <= slot_ms:
-        unhurried_ms = min(slot_ms, floor(length_ms / config.unhurried_rate))
-        slowed_ms = min(floor(slot_ms * (1 - config.most_silent_share)), floor(length_ms / config.slowest_rate))
-        wanted_ms = max(length_ms, unhurried_ms, slowed_ms)
-    else:
-        comfortable_ms = ceil(length_ms / config.comfortable_rate)
-        wanted_ms = max(slot_ms, comfortable_ms)
-    return max(min(wanted_ms, available_ms), ceil(length_ms / config.fastest_rate))
+def _at(expression: tuple[Mapping[int, int], int], value: Sequence[int]) -> int:
+    signs, offset = expression
+    return offset + sum(sign * value[variable] for variable, sign in signs.items())
+
+
+def _hurry_steps_ms(length_ms: int, wanted_ms: int, config: TimingConfig) -> list[int]:
+    """Return how much shorter a line can get: down to a comfortable rate, and from there in steps to the fastest."""
+    comfortable_ms = min(wanted_ms, ceil(length_ms / config.comfortable_rate))
+    shortest_ms = ceil(length_ms / config.fastest_rate)
+    steps = len(_HURRY_COSTS)
+    edges_ms = [comfortable_ms - (comfortable_ms - shortest_ms) * step // steps for step in range(steps + 1)]
+    return [wanted_ms - comfortable_ms, *(longer - shorter for longer, shorter in pairwise(edges_ms))]
+
+
+def _wanted_ms(length_ms: int, slot_ms: int, config: TimingConfig) -> int:
+    """Return how long a line of ``length_ms`` at rate 1 is made where nothing is in its way."""
+    if length_ms > slot_ms:
+        return max(slot_ms, ceil(length_ms / config.comfortable_rate))
+    unhurried_ms = min(slot_ms, floor(length_ms / config.unhurried_rate))
+    slowed_ms = min(floor(slot_ms * (1 - config.most_silent_share)), floor(length_ms / config.slowest_rate))
+    return max(length_ms, unhurried_ms, slowed_ms)

@@ -1,26 +1,29 @@
 """Translate a transcript line by line, by the best measured route that can run here.
 
-What cannot be translated is said before any work (:func:`check_pair`). Line ids, speakers and slots stay.
+What cannot be translated is said before any work (:func:`check_pair`). Line ids, speakers and slots stay. Every line
+also gets shorter versions that say the same, for slots that the whole translation does not fit.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from language_packs import load_shortening
 from stages import models, sound
 from stages.artifacts import Line, Record, Script, ScriptLine, Separation, Transcript
 from stages.errors import InputError, MissingEngineError
 from stages.languages import closest, language_name, normalise_tag
 from stages.progress import Progress
-from stages.translate import apertium, routes
+from stages.translate import apertium, routes, shorten
 from stages.translate.bergamot import Bergamot
 from stages.translate.routes import Hop, Route, route
 from stages.translate.text import TextEngine, Translated
 
-VERSION = 1
+VERSION = 4
 Engine = Literal["bergamot", "apertium", "whisper"]
 
 
@@ -48,6 +51,7 @@ __all__ = [
     "TranslateConfig",
     "available_hops",
     "check_pair",
+    "chosen_route",
     "possible_pairs",
     "possible_targets",
     "route",
@@ -100,6 +104,18 @@ def check_pair(source: str | None, target: str, config: TranslateConfig | None =
         _refuse(source, target, config, f"{cannot}; from {source} into: {_list(possible) or 'nothing'}")
 
 
+def chosen_route(source: str, target: str, config: TranslateConfig) -> Route:
+    """Return the best measured route that can run here: an input of :func:`translate`, for its output depends on it.
+
+    Raises:
+        InputError, MissingEngineError: as :func:`check_pair`.
+    """
+    check_pair(source, target, config)
+    chosen = route(normalise_tag(source), normalise_tag(target), available_hops(config))
+    assert chosen is not None, "check_pair has found a route"
+    return chosen.model_copy(update={"variant": normalise_tag(target)})
+
+
 def _refuse(source: str, target: str, config: TranslateConfig | None, message: str) -> None:
     """Raise the error for a pair without a route: installable, or not possible at all."""
     allowed = (config or TranslateConfig()).engines
@@ -114,34 +130,57 @@ def _refuse(source: str, target: str, config: TranslateConfig | None, message: s
 def translate(
     transcript: Transcript,
     separation: Separation,
-    target: str,
+    route: Route,
     config: TranslateConfig,
     out: Path,
     progress: Progress,
 ) -> Script:
-    """Return the transcript's lines in the target language.
+    """Return the transcript's lines in the route's target language, with shorter alternatives.
 
     A line with words that an engine did not know carries ``"unknown word: X"``; a line of which nothing
     came out has an empty text and carries ``"not translated: ..."``.
 
+    Args:
+        transcript: what was said.
+        separation: the voice, for a route that starts from speech.
+        route: from :func:`chosen_route`.
+        config: the settings.
+        out: not written to.
+        progress: told the share done.
+
     Raises:
-        InputError: the pair cannot be done.
         MissingEngineError: an engine of the route is not installed or failed.
     """
-    target = normalise_tag(target)
-    check_pair(transcript.language, target, config)
-    chosen = route(normalise_tag(transcript.language), target, available_hops(config))
-    assert chosen is not None, "check_pair has found a route"
-    texts = [Translated(text=line.text) for line in transcript.lines]
-    for number, hop in enumerate(chosen.hops):
-        share = _Share(progress, number, len(chosen.hops))
-        if hop.engine == "whisper":
-            texts = _hear_in_english(transcript.lines, separation, hop, config, share)
-        else:
-            texts = _next_hop(_TEXT_ENGINES[hop.engine](hop), texts)
-        share(1.0)
-    lines = tuple(_script_line(line, text) for line, text in zip(transcript.lines, texts, strict=True))
-    return Script(source=transcript.language, target=target, route=tuple(hop.name for hop in chosen.hops), lines=lines)
+    steps = len(route.hops)
+    written = [line.text for line in transcript.lines]
+    hops = list(route.hops)
+    language = route.source
+    if hops[0].engine == "whisper":
+        hearing = hops.pop(0)
+        written = _hear_in_english(transcript.lines, separation, hearing, config, _Share(progress, 0, steps))
+        language = hearing.target
+    sources = [_source_versions(text, language) for text in written]
+    texts = [Translated(text=text) for versions in sources for text in versions]
+    for number, hop in enumerate(hops, start=steps - len(hops)):
+        texts = _next_hop(_TEXT_ENGINES[hop.engine](hop), texts)
+        progress((number + 1) / steps)
+    remaining = iter(texts)
+    lines = tuple(
+        _script_line(line, [_Version(source, next(remaining)) for source in versions], route.target)
+        for line, versions in zip(transcript.lines, sources, strict=True)
+    )
+    progress(1.0)
+    return Script(
+        source=transcript.language, target=route.target, route=tuple(hop.name for hop in route.hops), lines=lines
+    )
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A written source text, whole or shortened, and its translation."""
+
+    source: str
+    translated: Translated
 
 
 class _Share:
@@ -156,17 +195,17 @@ class _Share:
 
 def _hear_in_english(
     lines: Sequence[Line], separation: Separation, hop: Hop, config: TranslateConfig, progress: Progress
-) -> list[Translated]:
+) -> list[str]:
     from stages.transcribe.faster_whisper_engine import WhisperEngine
 
     engine = WhisperEngine(models.path("whisper-base"))
-    heard = []
+    heard: list[str] = []
     for done, line in enumerate(lines, start=1):
         start_ms = max(0, line.start_ms - config.hearing_margin_ms)
         samples = sound.read_span(
             separation.file(separation.voice_16k), start_ms, line.end_ms + config.hearing_margin_ms
         )
-        heard.append(Translated(text=engine.recognise(samples, hop.source, "translate")))
+        heard.append(engine.recognise(samples, hop.source, "translate"))
         progress(done / len(lines))
     return heard
 
@@ -184,9 +223,14 @@ def _still_seen(words: Sequence[str], translated: Translated) -> list[str]:
     return [word for word in words if word in translated.text and word not in translated.unknown]
 
 
-def _script_line(line: Line, translated: Translated) -> ScriptLine:
-    flags = tuple(f"unknown word: {word}" for word in translated.unknown)
-    if line.text.strip() and not translated.text:
+def _source_versions(text: str, language: str) -> tuple[str, ...]:
+    return shorten.versions(text, "source", load_shortening(language))
+
+
+def _script_line(line: Line, versions: Sequence[_Version], target: str) -> ScriptLine:
+    full = versions[0].translated
+    flags = tuple(f"unknown word: {word}" for word in full.unknown)
+    if line.text.strip() and not full.text:
         flags = (*flags, "not translated: nothing was heard in the line")
     return ScriptLine(
         id=line.id,
@@ -194,9 +238,23 @@ def _script_line(line: Line, translated: Translated) -> ScriptLine:
         start_ms=line.start_ms,
         end_ms=line.end_ms,
         source_text=line.text,
-        text=translated.text,
+        text=full.text,
         flags=flags,
+        alternatives=_alternatives(versions, target),
     )
+
+
+def _alternatives(versions: Sequence[_Version], target: str) -> tuple[str, ...]:
+    """Return what is shorter than the whole translation and says the same."""
+    shortening = load_shortening(target)
+    full = versions[0]
+    candidates: list[str] = []
+    for version in versions:
+        pairs = (full.source, full.translated.text), (version.source, version.translated.text)
+        new_words = set(version.translated.unknown) - set(full.translated.unknown)
+        if not new_words and shorten.is_faithful(*pairs, shortening):
+            candidates += shorten.versions(version.translated.text, "target", shortening)
+    return shorten.alternatives(full.translated.text, candidates)
 
 
 def _named(tag: str) -> str:

@@ -48,6 +48,8 @@ class Route(Record):
     hops: tuple[Hop, ...]
     chrf: float | None = None
     bleu: float | None = None
+    variant: str | None = None
+    """The variant of the last hop's language that was asked for."""
 
     @property
     def source(self) -> str:
@@ -56,13 +58,13 @@ class Route(Record):
 
     @property
     def target(self) -> str:
-        """Tag of the last language."""
-        return self.hops[-1].target
+        """Tag of the last language, as it was asked for."""
+        return self.variant or self.hops[-1].target
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the hops: what a translation depends on. The figures only say why this route was chosen."""
-        return hashlib.sha256("\n".join(hop.model_dump_json() for hop in self.hops).encode()).hexdigest()
+        """SHA-256 of what a translation depends on; the figures only say why this route was chosen."""
+        return hashlib.sha256(self.model_dump_json(exclude={"chrf", "bleu"}).encode()).hexdigest()
 
 
 class Table(Record):

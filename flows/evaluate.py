@@ -1,0 +1,178 @@
+"""``dubwright evaluate``: the dubs of an output folder in figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.job import Job, Runner, Watch
+from stages import evaluate, pipeline
+from stages.artifacts import Record, SourceVideo
+from stages.deliver.report import unsynced_times, visemes
+from stages.errors import InputError
+from stages.evaluate.goals import ROWS, Evaluation, Figure
+from stages.media import open_source, printable
+from stages.settings import Settings, load
+from stages.store import Stage
+
+EVALUATE = Stage(
+    "evaluate", "Looking at the result", evaluate.evaluate, Evaluation, evaluate.VERSION, "lipsync", "mediapipe",
+    ("face-landmarker-v2",),
+)  # fmt: skip
+REENACT = Stage(
+    "reenact", "Driving the clip by itself", evaluate.reenact, Evaluation, evaluate.REENACT_VERSION, "lipsync", "mesh",
+    ("face-landmarker-v2",),
+)  # fmt: skip
+_REPORT = ".report.json"
+
+
+class Evaluated(Record):
+    """One picture in figures."""
+
+    target: str | None
+    """Language of the dub; None for a clip that was driven by itself."""
+    video: Path
+    evaluation: Evaluation
+    unsynced: tuple[tuple[int, int, str], ...]
+    """Start and end in ms, and the reason, of speech for which no mouth was moved."""
+    pictures: tuple[Path, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether no goal is missed."""
+        return self.evaluation.met
+
+    def show(self, console: Console) -> None:
+        """Print the tables for people."""
+        console.print(f"{self.video} ({self.target or 'driven by itself'})", highlight=False, soft_wrap=True)
+        faces = self.evaluation.faces
+        for each in faces if len(faces) > 1 else ():
+            console.print(_table(f"face {each.face}", each.figures))
+        console.print(_table("all faces" if len(faces) > 1 else "", self.evaluation.total))
+        for start_ms, end_ms, reason in self.unsynced:
+            console.print(f"{start_ms / 1000:.2f}-{end_ms / 1000:.2f} s: {reason}", highlight=False, soft_wrap=True)
+        for path in self.pictures:
+            console.print(str(path), highlight=False, soft_wrap=True)
+
+    def content(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "target": self.target,
+            "video": str(self.video),
+            "met": self.evaluation.met,
+            "faces": [
+                {"face": each.face, "figures": [_content(item) for item in each.figures]}
+                for each in self.evaluation.faces
+            ],
+            "total": [_content(item) for item in self.evaluation.total],
+            "unsynced": [
+                {"start_ms": start_ms, "end_ms": end_ms, "reason": reason} for start_ms, end_ms, reason in self.unsynced
+            ],
+            "pictures": [str(path) for path in self.pictures],
+        }
+
+
+def evaluate_folder(
+    folder: Path, source: Path | None, work: Path | None, pictures: bool, watch: Watch
+) -> Iterator[Evaluated]:
+    """Evaluate every dub that lies in an output folder.
+
+    What the dub was made from is taken from the work folder, and made again as the report's settings say where it is no
+    longer there.
+
+    Raises:
+        InputError: no dub, its source is not there or another one, or it was made by another version.
+    """
+    reports = sorted(folder.glob(f"*{_REPORT}"))
+    if not reports:
+        raise InputError(f"{printable(folder)} holds no dub (no file *{_REPORT}); give a folder that translate wrote.")
+    for report in reports:
+        yield _evaluate_dub(report, source, work, pictures, watch)
+
+
+def evaluate_self(clip: Path, work: Path | None, watch: Watch) -> Evaluated:
+    """Drive a clip by its own lips and compare what is drawn with what was filmed.
+
+    Raises:
+        InputError: it cannot be read, is shorter than 5 s, or nobody is seen to speak in it.
+    """
+    video, settings = open_source(clip), load("embedded", {} if work is None else {"work": work})
+    run = Runner(Job(video, (), settings, clip.parent), watch)
+    media = run(pipeline.INGEST, video)
+    separation = run(pipeline.SEPARATE, media)
+    diarization = run(pipeline.DIARIZE, separation)
+    track = run(pipeline.TRACK, video, media)
+    faces = run(pipeline.FACES, track, media, diarization, separation)
+    evaluation = cast(Evaluation, run(REENACT, video, media, track, faces))
+    return Evaluated(target=None, video=clip, evaluation=evaluation, unsynced=(), pictures=())
+
+
+def _evaluate_dub(report: Path, source: Path | None, work: Path | None, pictures: bool, watch: Watch) -> Evaluated:
+    stem = report.with_name(report.name.removesuffix(_REPORT))
+    content = json.loads(report.read_text(encoding="utf-8"))
+    if "settings" not in content:
+        raise InputError(f"{printable(report)} does not say how the dub was made; dub it again with translate --force.")
+    video, settings = _source(content, source), _settings(content, work)
+    dubbed = open_source(stem.with_name(f"{stem.name}.mp4"))
+    target = content["target"]
+    run = Runner(Job(video, (target,), settings, report.parent), watch)
+    shared = pipeline.prepare(run, video, (target,), settings)
+    dub = pipeline.dub(run, video, shared, target, settings)
+    told = json.loads(stem.with_name(f"{stem.name}.visemes.json").read_text(encoding="utf-8"))
+    if json.loads(json.dumps(visemes(shared, dub))) != told:
+        raise InputError(
+            f"{printable(dubbed.path)} was made by another version, which speaks or shapes the mouth differently; dub it "
+            "again with translate --force."
+        )
+    inputs = (video, shared.media, dubbed, shared.track, shared.faces, dub.trajectory)
+    evaluation = cast(Evaluation, run(EVALUATE, *inputs, language=target))
+    drawn: tuple[Path, ...] = ()
+    return Evaluated(
+        target=target,
+        video=dubbed.path,
+        evaluation=evaluation,
+        unsynced=tuple(unsynced_times(evaluation.unsynced, shared.media)),
+        pictures=drawn,
+    )
+
+
+def _table(title: str, figures: Sequence[Figure]) -> Table:
+    shown = Table(box=None, title=title or None, title_justify="left")
+    shown.add_column("figure")
+    for heading in ("dub", "source", "dub/source", "goal", ""):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for each in figures:
+        ratio = _number(each.value) if ROWS[each.key].is_ratio else ""
+        result = "" if each.met is None else "pass" if each.met else "MISS"
+        shown.add_row(
+            ROWS[each.key].title, _number(each.dub), _number(each.source), ratio, each.goal, result
+        )
+    return shown
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _source(content: dict[str, Any], given: Path | None) -> SourceVideo:
+    path = given or Path(content["source"]["path"])
+    if given is None and not path.exists():
+        raise InputError(f"the source {printable(path)} is not there any more; say where it is with --source VIDEO.")
+    video = open_source(path)
+    if video.sha256 != content["source"]["sha256"]:
+        raise InputError(f"{printable(path)} is not the video that was dubbed; say where that is with --source VIDEO.")
+    return video
+
+
+def _settings(content: dict[str, Any], work: Path | None) -> Settings:
+    return load("embedded", content["settings"] | ({} if work is None else {"work": work}))
+
+
+def _content(item: Figure) -> dict[str, Any]:
+    extra = {"value": item.value, "goal": item.goal, "met": item.met}
+    return {"title": ROWS[item.key].title, **item.model_dump(), **extra}

@@ -1,0 +1,60 @@
+"""Which of a line's versions is spoken: the longest one that its voice can say unhurried in the time there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from language_packs import g2p, load_pack
+from stages.artifacts import Cast, Media, Script, ScriptLine
+from stages.progress import Progress
+from stages.synthesize import engine_spec
+from stages.timing.planner import TimingConfig, room_ms, slots
+
+
+def fit(
+    script: Script, cast: Cast, media: Media, engine: str, config: TimingConfig, out: Path, progress: Progress
+) -> Script:
+    """Return the script with every line in the version that will be spoken.
+
+    Alternatives are measured only where the whole translation does not fit.
+
+    Args:
+        script: with the alternatives.
+        cast: whose voices say how long a text takes.
+        media: for the clip's end.
+        engine: name of the synthesiser.
+        config: ``comfortable_rate`` is what fits.
+        out: not written to.
+        progress: told the share done.
+
+    Raises:
+        MissingEngineError: an unknown engine, or a model that is not here.
+    """
+    synthesizer = engine_spec(engine).load()
+    espeak_voice = load_pack(script.target).espeak_voice
+    voices = {voice.speaker: voice.voice for voice in cast.voices}
+    rooms_ms = room_ms(slots(script), media.duration_ms, config)
+
+    def sounding_ms(text: str, speaker: str) -> int:
+        return synthesizer.durations(g2p.phonemize(text, espeak_voice), voices[speaker]).sounding_ms
+
+    lines: list[ScriptLine] = []
+    for line in script.lines:
+        versions = (line.text, *line.alternatives)
+        lengths_ms = (sounding_ms(text, line.speaker) for text in versions)
+        chosen = versions[first_that_fits(lengths_ms, rooms_ms[line.id] * config.comfortable_rate)]
+        is_whole = chosen == line.text
+        lines.append(line if is_whole else line.model_copy(update={"text": chosen, "full_text": line.text}))
+        progress(len(lines) / len(script.lines))
+    return script.model_copy(update={"lines": tuple(lines)})
+
+
+def first_that_fits(lengths_ms: Iterable[int], limit_ms: float) -> int:
+    """Return the index of the first length within the limit, else of the shortest; the rest is not looked at."""
+    seen: list[int] = []
+    for length_ms in lengths_ms:
+        if length_ms <= limit_ms:
+            return len(seen)
+        seen.append(length_ms)
+    return seen.index(min(seen))
