@@ -1,6 +1,7 @@
 """The ``dubwright`` command.
 
-Exit codes: 0 done; 1 done, but lines need a person or a goal is missed; 2 bad usage or input; 3 a missing engine or model.
+Exit codes: 0 done; 1 done, but lines need a person or a goal is missed; 2 bad usage or input; 3 a missing
+engine or model.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def evaluate(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure the lips and the picture of the dubs in DIR beside the untouched source; exit code 1: a goal is missed."""
+    """Measure the lips and the picture of the dubs in DIR beside the source; exit code 1: a goal is missed."""
     from flows import evaluate as evaluating
     from flows.console import watching
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from flows.job import Job, Runner, Watch
 from stages import evaluate, pipeline
-from stages.artifacts import Record, SourceVideo
+from stages.artifacts import FaceTrack, Media, Record, SourceVideo, SpeakerFaces, Trajectory
 from stages.deliver.report import unsynced_times, visemes
 from stages.errors import InputError
 from stages.evaluate.goals import ROWS, Evaluation, Figure
@@ -20,14 +21,8 @@ from stages.media import open_source, printable
 from stages.settings import Settings, load
 from stages.store import Stage
 
-EVALUATE = Stage(
-    "evaluate", "Looking at the result", evaluate.evaluate, Evaluation, evaluate.VERSION, "lipsync", "mediapipe",
-    ("face-landmarker-v2",),
-)  # fmt: skip
-REENACT = Stage(
-    "reenact", "Driving the clip by itself", evaluate.reenact, Evaluation, evaluate.REENACT_VERSION, "lipsync", "mesh",
-    ("face-landmarker-v2",),
-)  # fmt: skip
+EVALUATE = Stage("evaluate", "Looking at the result", evaluate.evaluate, Evaluation, evaluate.VERSION, "lipsync")
+REENACT = Stage("reenact", "Driving the clip by itself", evaluate.reenact, Evaluation, evaluate.VERSION, "lipsync")
 _REPORT = ".report.json"
 
 
@@ -108,8 +103,17 @@ def evaluate_self(clip: Path, work: Path | None, watch: Watch) -> Evaluated:
     diarization = run(pipeline.DIARIZE, separation)
     track = run(pipeline.TRACK, video, media)
     faces = run(pipeline.FACES, track, media, diarization, separation)
-    evaluation = cast(Evaluation, run(REENACT, video, media, track, faces))
+    evaluation = _measured(run, REENACT, None, video, media, track, faces)
     return Evaluated(target=None, video=clip, evaluation=evaluation, unsynced=(), pictures=())
+
+
+def _measured(run: Runner, stage: Stage, language: str | None, *inputs: object) -> Evaluation:
+    """Measure now: unlike a stage's result this is not kept, because it also says how the renderer does today."""
+    progress = run.watch(stage, language)
+    with tempfile.TemporaryDirectory() as scratch:
+        result = stage.function(*inputs, run.job.settings.lipsync, Path(scratch), progress)
+    progress(1.0)
+    return cast(Evaluation, result)
 
 
 def _evaluate_dub(report: Path, source: Path | None, work: Path | None, pictures: bool, watch: Watch) -> Evaluated:
@@ -126,12 +130,12 @@ def _evaluate_dub(report: Path, source: Path | None, work: Path | None, pictures
     told = json.loads(stem.with_name(f"{stem.name}.visemes.json").read_text(encoding="utf-8"))
     if json.loads(json.dumps(visemes(shared, dub))) != told:
         raise InputError(
-            f"{printable(dubbed.path)} was made by another version, which speaks or shapes the mouth differently; dub it "
-            "again with translate --force."
+            f"{printable(dubbed.path)} was made by another version, which speaks or shapes the mouth differently; dub "
+            "it again with translate --force."
         )
     inputs = (video, shared.media, dubbed, shared.track, shared.faces, dub.trajectory)
-    evaluation = cast(Evaluation, run(EVALUATE, *inputs, language=target))
-    drawn: tuple[Path, ...] = ()
+    evaluation = _measured(run, EVALUATE, target, *inputs)
+    drawn = _draw(stem, inputs) if pictures else ()
     return Evaluated(
         target=target,
         video=dubbed.path,
@@ -144,19 +148,31 @@ def _evaluate_dub(report: Path, source: Path | None, work: Path | None, pictures
 def _table(title: str, figures: Sequence[Figure]) -> Table:
     shown = Table(box=None, title=title or None, title_justify="left")
     shown.add_column("figure")
-    for heading in ("dub", "source", "dub/source", "goal", ""):
+    for heading in ("dub", "source", "ratio", "goal", ""):
         shown.add_column(heading, justify="right", no_wrap=True)
     for each in figures:
         ratio = _number(each.value) if ROWS[each.key].is_ratio else ""
         result = "" if each.met is None else "pass" if each.met else "MISS"
-        shown.add_row(
-            ROWS[each.key].title, _number(each.dub), _number(each.source), ratio, each.goal, result
-        )
+        shown.add_row(ROWS[each.key].title, _number(each.dub), _number(each.source), ratio, each.goal, result)
     return shown
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _draw(
+    stem: Path, inputs: tuple[SourceVideo, Media, SourceVideo, FaceTrack, SpeakerFaces, Trajectory]
+) -> tuple[Path, ...]:
+    """Write the pictures beside the dub and return those that there are: without a moved mouth there are none."""
+    from stages.evaluate.contact_sheet import contact_sheet
+    from stages.evaluate.side_by_side import side_by_side
+
+    sheet = stem.with_name(f"{stem.name}.contact-sheet.png")
+    clip = stem.with_name(f"{stem.name}.side-by-side.mp4")
+    contact_sheet(*inputs, sheet)
+    side_by_side(*inputs, clip)
+    return tuple(path for path in (sheet, clip) if path.exists())
 
 
 def _source(content: dict[str, Any], given: Path | None) -> SourceVideo:

@@ -313,7 +313,8 @@ class FaceTrack(Artifact):
     """First and last frame (inclusive) of every shot."""
     arrays: str = "track.npz"
     """Per face id ``n``: ``frames_n`` int32 (k,), ``landmarks_n`` float32 (k, 478, 3) in px of the shown picture (z in
-    the same scale), ``pose_n`` float32 (k, 3) yaw, pitch, roll in degrees, ``blendshapes_n`` float32 (k, 52)."""
+    the same scale), ``pose_n`` float32 (k, 3) yaw, pitch, roll in degrees, ``blendshapes_n`` float32 (k, 52),
+    ``likeness_n`` float32 (k,) how like its usual self the lower face looks (low where something hides it)."""
 
 
 class FaceTurn(Record):

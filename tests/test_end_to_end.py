@@ -10,19 +10,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import av
 import jiwer
 import numpy as np
 import pysubs2
 import pytest
-from conftest import ROOT, SAMPLE
+from conftest import ROOT, SAMPLE, WATCHED, Run, stored
 
 from stages import lipsync, media
-from stages.artifacts import Artifact, FaceTrack, Media, SpeakerFaces, Trajectory
+from stages.artifacts import FaceTrack, Media, SpeakerFaces, Trajectory
 from stages.inspect import normalised
 from stages.lipsync.track_file import FaceStates
 from stages.progress import silent
@@ -33,33 +31,9 @@ pytestmark = pytest.mark.slow
 TRUTH = (
     "Today, after two years of negotiations, the United States, together with our international partners, has achieved"
 )
-WATCHED = [sys.executable, str(ROOT / "tests" / "watched.py")]
 LIPS = [0, 13, 14, 17, 61, 291, 78, 308]
 """Face Landmarker's lip points: outer and inner middle, and the corners."""
-ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+|::1|localhost")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run of the command."""
-
-    work: Path
-    out: Path
-    code: int
-    errors: str
-    addresses: str
-    """What Python connected to."""
-    system_calls: str | None
-    """What any thread or child connected to, as strace saw it; None where there is no strace."""
-
-    @property
-    def report(self) -> dict:
-        return json.loads((self.out / "statement-en.pt-BR.report.json").read_text())
-
-    @property
-    def video(self) -> Path:
-        return self.out / "statement-en.pt-BR.mp4"
 
 
 def command(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
@@ -72,45 +46,6 @@ def command(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
         check=False,
         **options,
     )
-
-
-def _network_free() -> list[str]:
-    """Return the prefix that runs a command in a network namespace without routes, where that is permitted."""
-    prefix = ["unshare", "--net"]
-    if shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
-        return prefix
-    return []
-
-
-def _strace(log: Path) -> list[str]:
-    if not shutil.which("strace"):
-        return []
-    prefix = ["strace", "--follow-forks", "--trace=connect", "--output", str(log)]
-    works = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
-    return prefix if works else []
-
-
-@pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    base = tmp_path_factory.mktemp("end-to-end")
-    out, work, addresses, log = base / "out", base / "work", base / "addresses", base / "strace"
-    arguments = ["translate", str(SAMPLE), "--to", "pt-BR", "--out", str(out), "--work", str(work)]
-    done = subprocess.run(
-        [*_network_free(), *_strace(log), *WATCHED, str(addresses), *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=600,
-        check=False,
-    )
-    system_calls = log.read_text() if log.exists() else None
-    return Run(work, out, done.returncode, done.stderr, addresses.read_text(), system_calls)
-
-
-def stored(run: Run, stage: str, kind: type[ArtifactT]) -> ArtifactT:
-    """Read a stage's artifact from the run's work folder."""
-    (manifest,) = run.work.glob(f"*/{stage}/**/manifest.json")
-    return kind.model_validate(json.loads(manifest.read_text())["artifact"]).at(manifest.parent)
 
 
 def test_it_ends_well_without_a_network(run: Run) -> None:

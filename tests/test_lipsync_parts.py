@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import av
 import cv2
@@ -12,21 +14,22 @@ import pytest
 from scipy.signal import savgol_filter
 
 from language_packs import PARAMETERS
-from stages.artifacts import Face, FaceTrack, FaceTurn, Media, SpeakerFaces, Trajectory, Viseme
+from stages.artifacts import Face, FaceTrack, FaceTurn, Media, PictureStream, SpeakerFaces, Trajectory, Viseme
 from stages.errors import MissingEngineError
 from stages.lipsync import LipsyncConfig, fallback
 from stages.lipsync.articulation import generic_slopes, learn
 from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
 from stages.lipsync.detector import FaceReader, FaceReading, search_windows, whole
 from stages.lipsync.geometry import aperture_iod, fit_poses, picture_gap_iod, reference_face, width_iod
-from stages.lipsync.landmarks import CHIN, COUNT, LOWER_FACE, LOWER_INNER, UPPER_INNER
+from stages.lipsync.landmarks import CHIN, COUNT, GAP_PAIRS, LIPS, LOWER_FACE, LOWER_INNER, UPPER_INNER
 from stages.lipsync.library import MouthLibrary, chosen_rows, color_gains
-from stages.lipsync.lips import keep_thickness, set_gap
+from stages.lipsync.lips import Shown, keep_thickness, opening_points, set_gap
+from stages.lipsync.occlusion import SightWriter, hidden_frames
 from stages.lipsync.plan import Demand, demands
 from stages.lipsync.retrieval import MouthStates, best_path
 from stages.lipsync.shots import CutDetector
 from stages.lipsync.targets import SpeakerRange, contact_rows, speaker_range, target_features
-from stages.lipsync.track_file import FaceStates, TrackWriter, unbroken_runs
+from stages.lipsync.track_file import FaceStates, TrackWriter, unbroken_runs, with_gaps_of
 from stages.lipsync.tracking import filter_frames
 from stages.lipsync.warp import build_mesh, paint_triangles, sampling_map, vertices
 
@@ -183,9 +186,10 @@ def test_strength_fades_between_30_and_50_degrees_and_ends_for_small_faces() -> 
     size = np.array([100, 100, 100, 100, 100, 47.0])
     strength = fallback.pose_strength(pose, size, config)
     assert strength == pytest.approx([1, 1, 0.5, 0, 0, 0])
-    assert fallback.reason(pose, size, 3, config) == fallback.TURNED
-    assert fallback.reason(pose, size, 4, config) == fallback.TILTED
-    assert fallback.reason(pose, size, 5, config) == fallback.SMALL
+    states = cast(FaceStates, SimpleNamespace(pose=pose, is_hidden=np.zeros(len(pose), dtype=bool)))
+    assert fallback.reason(states, size, 3, config) == fallback.TURNED
+    assert fallback.reason(states, size, 4, config) == fallback.TILTED
+    assert fallback.reason(states, size, 5, config) == fallback.SMALL
 
 
 def test_the_mouth_fades_in_and_out_and_never_jumps() -> None:
@@ -203,9 +207,10 @@ def test_the_mouth_fades_in_and_out_and_never_jumps() -> None:
 # retrieval
 
 
-def states(features: np.ndarray, settled: np.ndarray | None = None) -> MouthStates:
+def states(features: np.ndarray, settled: np.ndarray | None = None, teeth: np.ndarray | None = None) -> MouthStates:
     settled = features[:, 0] if settled is None else settled
-    return MouthStates(features, np.zeros((len(features), 3)), np.full((len(features), 3), 100.0), settled)
+    teeth = np.zeros(len(features)) if teeth is None else teeth
+    return MouthStates(features, np.zeros((len(features), 3)), np.full((len(features), 3), 100.0), settled, teeth)
 
 
 def mouths(apertures: list[float]) -> np.ndarray:
@@ -292,7 +297,7 @@ def test_the_chin_carries_the_contour_and_the_border_stands_still(face: np.ndarr
 def test_pixels_outside_the_mask_are_the_source_bit_for_bit() -> None:
     frame = np.random.default_rng(1).integers(0, 255, (80, 100, 3), dtype=np.uint8)
     mask = soft_mask(np.array([[20, 15], [40, 15], [40, 30], [20, 30]]), (50, 60), 3, 4)
-    result = paste(frame, Box(10, 20, 70, 70), np.full((50, 60, 3), 255.0, dtype=np.float32), mask)
+    result = paste(frame, Box(10, 20, 70, 70), np.full((50, 60, 3), 255.0, dtype=np.float32), mask > 0)
     changed = (result != frame).any(axis=-1)
     inside = np.zeros((80, 100), dtype=bool)
     inside[20:70, 10:70] = mask > 0
@@ -335,20 +340,25 @@ def test_the_track_is_smoothed_in_blocks_as_in_one_piece(tmp_path: Path) -> None
     rng = np.random.default_rng(3)
     frames = [*range(0, 700), *range(710, 900)]
     raw = rng.normal(size=(len(frames), COUNT, 3)).astype(np.float32)
+    likeness = np.where((np.arange(len(frames)) >= 40) & (np.arange(len(frames)) < 60), 0.3, 0.9)
     writer = TrackWriter(tmp_path)
     for frame, points in zip(frames, raw, strict=True):
         writer.add(4, frame, FaceReading(points, np.zeros(3, np.float32), np.zeros(52, np.float32)))
-    writer.finish(tmp_path / "track.npz", [4], {0, 300}, landmark_window=5, pose_window=7)
+    writer.finish(tmp_path / "track.npz", {4: likeness}, {0, 300}, landmark_window=5, pose_window=7)
     track = FaceTrack(faces=(Face(id=4, first_frame=0, last_frame=899),), shots=((0, 299), (300, 899))).at(tmp_path)
     states = FaceStates(track, 4)
     expected = np.concatenate(
-        [savgol_filter(raw[a:b], 5, 2, axis=0, mode="interp") for a, b in ((0, 300), (300, 700), (700, 890))]
+        [
+            with_gaps_of(raw[a:b], savgol_filter(raw[a:b], 5, 2, axis=0, mode="interp"))
+            for a, b in ((0, 300), (300, 700), (700, 890))
+        ]
     )
     assert np.allclose(states.landmarks(), expected, atol=1e-5)
     assert np.array_equal(states.landmarks(650, 720), states.landmarks()[650:720])
     with np.load(tmp_path / "track.npz") as arrays:
         assert np.array_equal(arrays["landmarks_4"], states.landmarks())
     assert states.row(705) is None and states.row(710) == 700
+    assert np.flatnonzero(states.is_hidden).tolist() == list(range(37, 63))
     assert [path.name for path in tmp_path.iterdir()] == ["track.npz"]
 
 
@@ -375,7 +385,8 @@ def demanded(tmp_path: Path, turns: list[FaceTurn], **speaking: list[int]) -> di
     np.savez(tmp_path / "trajectory.npz", **arrays)  # type: ignore[arg-type]
     viseme = Viseme(line_id=1, ipa="p", viseme="p", start_ms=1150, end_ms=1250, contact="closure")
     trajectory = Trajectory(speakers=tuple(speaking), visemes=(viseme,)).at(tmp_path)
-    media = Media.model_construct(frame_times="frame_times.npy").at(tmp_path)
+    picture = PictureStream.model_construct(end_ms=10_000)
+    media = Media.model_construct(frame_times="frame_times.npy", picture=picture).at(tmp_path)
     return demands(SpeakerFaces(turns=tuple(turns)), trajectory, media)
 
 
@@ -405,3 +416,53 @@ def test_a_library_that_does_not_load_is_one_line_with_the_command(monkeypatch: 
         FaceReader()
     assert "pip install --force-reinstall mediapipe" in str(missing.value)
     assert "\n" not in str(missing.value)
+
+
+def test_a_gap_survives_smoothing() -> None:
+    seen = np.zeros((9, COUNT, 3))
+    seen[:, LOWER_INNER[1:-1], 1] = 2.0
+    seen[4, LOWER_INNER[1:-1], 1] = 12.0
+    smooth = savgol_filter(seen, 5, 2, axis=0, mode="interp")
+
+    def gap(points: np.ndarray) -> float:
+        return float((points[4, GAP_PAIRS[:, 1], 1] - points[4, GAP_PAIRS[:, 0], 1]).mean())
+
+    assert gap(smooth) < 8
+    assert gap(with_gaps_of(seen, smooth)) == pytest.approx(0.6 * 12 + 0.4 * gap(smooth), abs=0.01)
+
+
+def test_something_in_front_of_the_mouth_is_seen(tmp_path: Path, face: np.ndarray) -> None:
+    rng = np.random.default_rng(2)
+    landmarks = turned(face, 0, 150, (200, 180, 0))
+    skin = cv2.resize(rng.integers(60, 200, (20, 20, 3), dtype=np.uint8), (400, 420), interpolation=cv2.INTER_CUBIC)
+    writer = SightWriter(tmp_path)
+    x, y = np.rint(landmarks[LIPS, :2].mean(axis=0)).astype(int)
+    for frame in range(60):
+        shown = cv2.convertScaleAbs(skin, alpha=0.7 + frame / 200)  # the light changes as well
+        if 20 <= frame < 35 or frame == 50:
+            cv2.circle(shown, (int(x), int(y)), 80, (120, 140, 180), -1)
+        writer.add(1, shown, landmarks.astype(np.float32))
+    likeness = writer.likeness(1)
+    hidden = hidden_frames(likeness, np.arange(60))
+    assert np.flatnonzero(hidden).tolist() == list(range(17, 38))  # with a margin; one frame alone is noise
+    assert likeness[:20].min() > 0.9 and not list(tmp_path.iterdir())
+
+
+def test_labiodentals_are_served_by_teeth() -> None:
+    wanted, library = mouths([0.05] * 3), mouths([0.05, 0.06, 0.05])
+    path = best_path(
+        states(wanted, teeth=np.ones(3)), states(library, teeth=np.array([0.0, 0.9, 0.1])), np.array([0, 9, 18]), 3
+    )
+    assert path.tolist() == [1, 1, 1]
+
+
+def test_closing_lips_cover_the_teeth_and_do_not_squeeze_them(face: np.ndarray) -> None:
+    wide, narrow = face.copy(), face.copy()
+    set_gap(wide, 0.2)
+    set_gap(narrow, 0.06, upper_share=0.0)
+    narrow[UPPER_INNER] = wide[UPPER_INNER]
+    narrow[LOWER_INNER[1:-1], 1] = wide[UPPER_INNER[1:-1], 1] + 0.06
+    mouth = Shown(0, 1.0, wide[:, :2] * 100, wide, 100.0)
+    sampled = opening_points(narrow, mouth)
+    assert np.allclose(sampled[UPPER_INNER], mouth.landmarks[UPPER_INNER])
+    assert (sampled[LOWER_INNER[5], 1] - sampled[UPPER_INNER[5], 1]) == pytest.approx(6.0, abs=0.1)

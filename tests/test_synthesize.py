@@ -21,7 +21,8 @@ from stages.errors import MissingEngineError
 from stages.progress import silent
 from stages.synthesize import SynthesizeConfig, speaking
 from stages.synthesize.kokoro import KokoroEngine, Length, Utterance
-from stages.synthesize.matching import LogF0, as_it_is
+from stages.synthesize.matching import as_it_is
+from stages.synthesize.pitch import UNCHANGED, LogF0, Pitch
 
 TEXT = "Boa noite, papai. Como vai?"
 
@@ -116,7 +117,7 @@ class BrokenEngine:
     def speed_for(self, ipa: str, voice: str, sounding_ms: int) -> float:
         return 1.0
 
-    def speak(self, ipa: str, voice: str, speed: float = 1.0) -> Utterance:
+    def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Pitch = UNCHANGED) -> Utterance:
         self.speeds.append(speed)
         return Utterance(self.samples, (Phone(ipa="a", start_ms=0, end_ms=1000),), np.array([40]))
 

@@ -5,8 +5,9 @@ import pytest
 
 from language_packs import g2p
 from stages import models
-from stages.synthesize import kokoro_graph
+from stages.synthesize import kokoro_graph, matching
 from stages.synthesize.kokoro import FRAME_SAMPLES, MAX_TOKENS, KokoroEngine, open_session
+from stages.synthesize.pitch import Pitch
 
 TEXT = "Boa noite, papai. Como vai a tia?"
 
@@ -81,3 +82,19 @@ def test_a_long_text_is_cut_at_punctuation(engine: KokoroEngine) -> None:
 def test_nothing_to_say(engine: KokoroEngine) -> None:
     assert engine.durations("...", "jm_kumo").total_ms == 0
     assert len(engine.speak("...", "jm_kumo").samples) == 0
+
+
+def test_the_pitch_moves_and_nothing_else(engine: KokoroEngine) -> None:
+    ipa = g2p.phonemize("O menino comeu a maçã na mesa.", "pt-br")
+    voice = "jm_kumo"
+    own, moved = engine.speak(ipa, voice), engine.speak(ipa, voice, pitch=Pitch(power=1.0, gain=1.4))
+    f0 = [matching.log_f0(matching.analyse(utterance.samples).f0_hz) for utterance in (own, moved)]
+    assert f0[0] is not None and f0[1] is not None
+    assert f0[1].mean - f0[0].mean == pytest.approx(np.log(1.4), abs=0.1)  # the decoder follows its F0 nearly
+    assert np.array_equal(own.token_frames, moved.token_frames)
+
+
+def test_a_crossed_voice_keeps_the_time_of_its_second_half(engine: KokoroEngine) -> None:
+    ipa = g2p.phonemize("O menino comeu a maçã na mesa.", "pt-br")
+    crossed, paced = engine.durations(ipa, "jf_gongitsune+jf_alpha"), engine.durations(ipa, "jf_alpha")
+    assert crossed == paced != engine.durations(ipa, "jf_gongitsune")

@@ -23,7 +23,6 @@ from stages.lipsync import LipsyncConfig
 from stages.progress import Progress
 
 VERSION = 1
-REENACT_VERSION = 1
 
 
 def evaluate(

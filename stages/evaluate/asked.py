@@ -32,7 +32,7 @@ class Asked:
     """bool: far from every turn that was given to this face."""
     aperture: np.ndarray
     """The trajectory's own parameter, 0-1."""
-    gap_iod: np.ndarray
+    aperture_iod: np.ndarray
     """The same in this speaker's range."""
     width_iod: np.ndarray
     """The trajectory's width and protrusion in this speaker's range."""
@@ -58,7 +58,7 @@ def asked_of(
         speaking=speaking(trajectory, tuple(turn.speaker for turn in turns)),
         silent_in_source=silent,
         aperture=demand.parameters[:, PARAMETERS.index("aperture")],
-        gap_iod=features[:, 0],
+        aperture_iod=features[:, 0],
         width_iod=features[:, 1],
         visemes=tuple(demand.visemes),
     )

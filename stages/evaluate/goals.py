@@ -32,6 +32,7 @@ ROWS = {
     "offset_frames": Row("audio-mouth offset, frames", low=-1, high=1, takes_worst=True),
     "silence_motion": Row("motion in silence, IOD", high=1.2, is_ratio=True),
     "flicker": Row("flicker (warping error)", high=1.2, is_ratio=True),
+    "flicker_equal_motion": Row("flicker at equal motion", high=1.2, is_ratio=True),
     "sharpness": Row("sharpness (Laplacian)", low=0.85, high=1.15, is_ratio=True),
     "sharpness_equal_aperture": Row("sharpness at equal aperture", low=0.85, high=1.15, is_ratio=True),
     "seam_mouth": Row("seam around the mouth", high=1.15, is_ratio=True),

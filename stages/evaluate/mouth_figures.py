@@ -1,11 +1,14 @@
 """Does the mouth do what the dub says? Figures of one face, the dub's beside the source's.
 
-The source stands for chance: its mouth says something else. Definitions: the table of figures in the lip-sync notes.
+The source stands for chance: its mouth says something else. Contacts are judged by the inner gap in the picture, which
+is what a viewer sees; correlations and amplitudes by aperture and width in the head's own frame, which is what the
+trajectory asks for. The aperture is compared with the trajectory's own parameter, so that whatever the renderer makes
+of it on the way counts; the width with what the trajectory's width and protrusion mean in this speaker's range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,7 +23,7 @@ _OPEN_APERTURE = 0.2
 """The trajectory asks for an open mouth above this."""
 _MAX_LAG_FRAMES = 6
 _LEAST_SILENCE_MS = 300.0
-_GAP_BIN_IOD = 0.02
+_GAP_BIN_IOD, _STEP_BIN_IOD = 0.02, 0.02
 _LEAST_IN_BIN = 3
 
 
@@ -30,7 +33,6 @@ def mouth_figures(dub: Seen, source: Seen, asked: Asked, closed_gap_iod: float) 
     ``closed_gap_iod``: inner gap at or below which lips count as closed.
     """
     speaks = asked.driven & asked.speaking & np.isfinite(dub.gap_iod) & np.isfinite(source.gap_iod)
-    moves = asked.driven & np.isfinite(dub.warping_error) & np.isfinite(source.warping_error)
     spoken = int(speaks.sum())
 
     def both(key: str, measure: Callable[[Seen], float | None], count: int) -> Figure:
@@ -42,15 +44,13 @@ def mouth_figures(dub: Seen, source: Seen, asked: Asked, closed_gap_iod: float) 
         both("closure_rate", lambda seen: _reached(seen, closures, closed_gap_iod), len(closures)),
         both("labiodental_rate", lambda seen: _reached(seen, labiodentals, closed_gap_iod), len(labiodentals)),
         both("false_closures", lambda seen: _false_closures(seen, asked, speaks, closed_gap_iod), int(closed.sum())),
-        both("aperture_correlation", lambda seen: correlation(seen.gap_iod, asked.aperture, speaks), spoken),
-        both("aperture_std_ratio", lambda seen: _std_ratio(seen.gap_iod, asked.gap_iod, speaks), spoken),
+        both("aperture_correlation", lambda seen: correlation(seen.aperture_iod, asked.aperture, speaks), spoken),
+        both("aperture_std_ratio", lambda seen: _std_ratio(seen.aperture_iod, asked.aperture_iod, speaks), spoken),
         both("width_correlation", lambda seen: correlation(seen.width_iod, asked.width_iod, speaks), spoken),
         both("width_std_ratio", lambda seen: _std_ratio(seen.width_iod, asked.width_iod, speaks), spoken),
-        both("offset_frames", lambda seen: _offset_frames(seen.gap_iod, asked.aperture, speaks), spoken),
+        both("offset_frames", lambda seen: _offset_frames(seen.aperture_iod, asked.aperture, speaks), spoken),
         _silence_motion(dub, source, asked),
-        both("flicker", lambda seen: _mean(seen.warping_error[moves]), int(moves.sum())),
-        both("sharpness", lambda seen: _mean(seen.laplacian[asked.driven]), int(asked.driven.sum())),
-        _sharpness_equal_aperture(dub, source, asked),
+        *_texture(dub, source, asked),
     )
 
 
@@ -123,25 +123,46 @@ def _silence_motion(dub: Seen, source: Seen, asked: Asked) -> Figure:
     return figure("silence_motion", spread(dub.gap_iod[rests]), spread(source.gap_iod[still]), int(rests.sum()))
 
 
-def _sharpness_equal_aperture(dub: Seen, source: Seen, asked: Asked) -> Figure:
-    """Return the mean Laplacian energies over frames of like inner gap, weighted as the dub uses the gaps.
+def _texture(dub: Seen, source: Seen, asked: Asked) -> tuple[Figure, ...]:
+    """Return flicker and sharpness, each over all driven frames and over frames in which both mouths do alike.
 
-    Teeth are the sharpest thing in the box: a dub that is closed more often than its source is honestly less sharp.
+    Teeth are the sharpest thing in the box, so a dub that is closed more often than its source is honestly less sharp;
+    lips that move are never quite predicted by optical flow, so a dub that says more is honestly less steady.
     """
-    drawn = asked.driven & np.isfinite(dub.gap_iod)
-    bins = [np.nan_to_num(seen.gap_iod / _GAP_BIN_IOD, nan=-1.0).astype(int) for seen in (dub, source)]
+    driven = asked.driven & np.isfinite(dub.laplacian) & np.isfinite(source.laplacian)
+    moves = driven & np.isfinite(dub.warping_error) & np.isfinite(source.warping_error)
+    gaps = [seen.gap_iod / _GAP_BIN_IOD for seen in (dub, source)]
+    steps = [np.abs(np.diff(seen.gap_iod, prepend=np.nan)) / _STEP_BIN_IOD for seen in (dub, source)]
+    flicker, sharpness = (dub.warping_error, source.warping_error), (dub.laplacian, source.laplacian)
+    return (
+        _means("flicker", flicker, moves),
+        _means_by_bin("flicker_equal_motion", flicker, steps, moves),
+        _means("sharpness", sharpness, driven),
+        _means_by_bin("sharpness_equal_aperture", sharpness, gaps, driven),
+    )
+
+
+def _means(key: str, values: Sequence[np.ndarray], where: np.ndarray) -> Figure:
+    if not where.any():
+        return figure(key, None, None, 0)
+    dub, source = (float(each[where].mean()) for each in values)
+    return figure(key, dub, source, int(where.sum()))
+
+
+def _means_by_bin(key: str, values: Sequence[np.ndarray], places: Sequence[np.ndarray], where: np.ndarray) -> Figure:
+    """Return the means of the dub's and the source's values, the source weighted to be in each bin as often as the dub.
+
+    ``places`` are the bins, fractions cut off; bins in which one has fewer than three frames are left out.
+    """
+    bins = [np.where(where & np.isfinite(each), np.nan_to_num(each), -1).astype(int) for each in places]
     sums, count = np.zeros(2), 0
-    for gap in np.unique(bins[0][drawn]):
-        mine, theirs = drawn & (bins[0] == gap), asked.wanted & (bins[1] == gap)
-        if mine.sum() >= _LEAST_IN_BIN and theirs.sum() >= _LEAST_IN_BIN:
-            weight = int(mine.sum())
-            sums += weight * np.array([dub.laplacian[mine].mean(), source.laplacian[theirs].mean()])
+    for number in np.unique(bins[0][bins[0] >= 0]):
+        rows = [each == number for each in bins]
+        if min(row.sum() for row in rows) >= _LEAST_IN_BIN:
+            weight = int(rows[0].sum())
+            sums += weight * np.array([each[row].mean() for each, row in zip(values, rows, strict=True)])
             count += weight
-    dub_energy, source_energy = sums / max(1, count)
     if not count:
-        return figure("sharpness_equal_aperture", None, None, 0)
-    return figure("sharpness_equal_aperture", dub_energy, source_energy, count)
-
-
-def _mean(values: np.ndarray) -> float | None:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+        return figure(key, None, None, 0)
+    dub, source = sums / count
+    return figure(key, float(dub), float(source), count)

@@ -20,17 +20,15 @@ from stages.lipsync.detector import FaceReader
 from stages.lipsync.geometry import picture_iod_px
 from stages.lipsync.plan import FacePlan, unsynced
 from stages.lipsync.render import plan_faces
-from stages.lipsync.track_file import FaceStates
 from stages.progress import Progress
 
 
 class _Measured:
     """Everything that is measured of one face."""
 
-    def __init__(self, states: FaceStates, asked: Asked, reader: FaceReader) -> None:
-        frames = len(asked.times_ms)
-        self.states, self.asked = states, asked
-        self.dub, self.source = Seen(states, frames, reader), Seen(states, frames, reader)
+    def __init__(self, plan: FacePlan, asked: Asked, reader: FaceReader) -> None:
+        self.states, self.asked = plan.states, asked
+        self.dub, self.source = (Seen(plan.states, plan.reference, len(asked.times_ms), reader) for _ in range(2))
         self.seam = SeamMeter()
 
     def look(self, index: int, source: np.ndarray, drawn: np.ndarray, encoded: np.ndarray, patch: Patch | None) -> None:
@@ -74,7 +72,7 @@ def evaluate(
     outside = 0.0
     with FaceReader() as reader:
         measured = {
-            face: _Measured(plans[face].states, asked_of(face, demand, plans[face], faces, trajectory, times_ms), reader)
+            face: _Measured(plans[face], asked_of(face, demand, plans[face], faces, trajectory, times_ms), reader)
             for face, demand in demands.items()
         }
         if measured:
@@ -96,7 +94,9 @@ def evaluate(
 
 def rendered_frames(rendered: SourceVideo, media: Media) -> Iterator[np.ndarray]:
     """Yield the frames, uint8 BGR (h, w, 3), of a file that has the source's frame times and stands upright."""
-    picture = media.picture.model_copy(update={"index": 0, "rotation_deg": 0})
+    with video_files.opened(rendered.path) as container:
+        index = container.streams.video[0].index
+    picture = media.picture.model_copy(update={"index": index, "rotation_deg": 0})
     upright = media.model_copy(update={"picture": picture}).at(media.file(""))
     return video_files.frames(rendered, upright)
 

@@ -2,8 +2,8 @@
 
 Each frame's target is the articulation measured in it (aperture, width, jaw), and the mouth drawn for it must come from
 at least two seconds away, so the true picture cannot be looked up. What is compared: drawn frames before encoding with
-the source's. Not hidden from the method: the skin around the mouth is the frame's own, as it always is with this engine,
-and the model of the lower face has seen the whole clip.
+the source's. Not hidden from the method: the skin around the mouth is the frame's own, as always with this engine, and
+the model of the lower face has seen the whole clip.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from stages.artifacts import FaceTrack, Media, SourceVideo, SpeakerFaces
 from stages.errors import InputError
 from stages.evaluate.asked import DRIVEN
 from stages.evaluate.goals import Evaluation, FaceFigures, Figure, figure, together
-from stages.evaluate.retrack import mouth_box
+from stages.evaluate.retrack import mouth_box, read_again
 from stages.evaluate.similarity import at_face_256, landmark_distance, psnr_db, ssim
 from stages.lipsync import LipsyncConfig
-from stages.lipsync.closures import read_again
 from stages.lipsync.detector import FaceReader, window_of
 from stages.lipsync.geometry import picture_iod_px
 from stages.lipsync.landmarks import LIPS

@@ -4,13 +4,15 @@ The speaker's own pixels are re-used at native resolution: mouth frames of the s
 trajectory by a small mesh and blended in; every pixel outside the mask stays as it was. One module per part:
 
 ========================  ==============================================================================
-``detector tracking``     landmarks of every face in every frame (``shots``, ``track_file`` beside them)
+``detector tracking``     landmarks of every face in every frame (``ahead``, ``shots``, ``track_file`` beside them)
 ``speaker``               which face speaks in which turn
 ``geometry landmarks``    the mouth measured in the head's own frame
 ``targets lips``          trajectory -> this speaker's lips (with ``articulation``, the model of the lower face)
 ``library retrieval``     mouth frames of the clip, and which one serves each frame
 ``warp composite mouth``  the mesh, and the way back into the picture
-``fallback plan render``  where the mouth is driven and how strongly; the frames made
+``occlusion fallback``    where the mouth is hidden, turned away or too small to be driven
+``plan render``           where the mouth is driven and how strongly; the frames made
+``feedback``              every drawn mouth tracked again, and drawn anew where it is off
 ``closures``              closing phones tracked again in the result (all figures: :mod:`stages.evaluate`)
 ========================  ==============================================================================
 """
@@ -39,9 +41,9 @@ from stages.progress import Progress
 if TYPE_CHECKING:
     from stages.lipsync.composite import Patch
 
-TRACK_VERSION = 1
+TRACK_VERSION = 3
 FACES_VERSION = 1
-SYNC_VERSION = 1
+SYNC_VERSION = 5
 
 
 class TrackConfig(Record):
@@ -92,6 +94,8 @@ class LipsyncConfig(Record):
     """Inner gap at which a mouth counts as closed when the result is tracked again."""
     crf: int = 17
     """x264's constant rate factor."""
+    small_face_crf: int = 12
+    """The same where a driven face is less than 120 px high: there coding noise opens and closes lips."""
     preset: str = "veryfast"
     encoder_threads: int = 2
     """Fixed, because x264's output depends on it."""

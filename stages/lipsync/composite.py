@@ -31,6 +31,8 @@ class Patch(NamedTuple):
     """bool (h, w) over the box: the pixels that may differ from the source; everything else is equal to it."""
     cover: np.ndarray
     """float32 (h, w) over the box, 0-1: how far the retrieved mouth covers the frame's own skin."""
+    gap_iod: float = np.inf
+    """Inner gap as tracked again in the drawn frame; infinite where nobody looked."""
 
 
 def soft_mask(contour: np.ndarray, shape: tuple[int, int], grow_px: float, feather_px: float) -> np.ndarray:
@@ -60,10 +62,10 @@ def blend_bands(over: np.ndarray, under: np.ndarray, mask: np.ndarray) -> np.nda
     return blended
 
 
-def paste(frame: np.ndarray, box: Box, rendered: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return a copy of ``frame`` with ``rendered`` (h, w, 3) in the box, by ``mask`` (h, w) 0-1; equal at 0."""
+def paste(frame: np.ndarray, box: Box, rendered: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """Return a copy of ``frame`` with ``rendered`` (float32 (h, w, 3)) in the box where ``moved`` (bool (h, w))."""
     result = frame.copy()
     part = result[box.top : box.bottom, box.left : box.right]
-    mixed = part + mask[..., None] * (rendered - part)
-    np.copyto(part, np.clip(np.rint(mixed), 0, 255).astype(np.uint8), where=(mask > 0)[..., None])
+    rounded = cv2.add(rendered, np.zeros(4), dtype=cv2.CV_8U)  # rounds and clips
+    part[:] = cv2.copyTo(rounded, moved.astype(np.uint8), part.copy())
     return result

@@ -43,7 +43,7 @@ class FaceReading(NamedTuple):
     pose: np.ndarray
     """float32 (3,) yaw, pitch, roll in degrees; 0 looks at the camera."""
     blendshapes: np.ndarray
-    """float32 (52,) ARKit coefficients."""
+    """float32 (52,) ARKit coefficients; empty from a reader without them."""
 
     @property
     def window(self) -> Window:
@@ -58,7 +58,7 @@ class FaceReader:
         MissingEngineError: the weights are missing, or MediaPipe does not load.
     """
 
-    def __init__(self, max_faces: int = 2) -> None:
+    def __init__(self, max_faces: int = 2, with_blendshapes: bool = True) -> None:
         weights = models.path("face-landmarker-v2") / "face_landmarker_v2.task"
         try:
             import mediapipe
@@ -68,7 +68,7 @@ class FaceReader:
                 base_options=BaseOptions(model_asset_path=str(weights), delegate=BaseOptions.Delegate.CPU),
                 running_mode=vision.RunningMode.IMAGE,
                 num_faces=max_faces,
-                output_face_blendshapes=True,
+                output_face_blendshapes=with_blendshapes,
                 output_facial_transformation_matrixes=True,
             )
             with _quiet_native_log():
@@ -98,7 +98,10 @@ class FaceReader:
         return [
             FaceReading(_in_picture(points, window), _angles_deg(matrix), _scores(shapes))
             for points, matrix, shapes in zip(
-                found.face_landmarks, found.facial_transformation_matrixes, found.face_blendshapes, strict=True
+                found.face_landmarks,
+                found.facial_transformation_matrixes,
+                found.face_blendshapes or [[]] * len(found.face_landmarks),
+                strict=True,
             )
         ]
 
@@ -117,10 +120,10 @@ def whole(width_px: int, height_px: int) -> Window:
     return Window((width_px - side) / 2, (height_px - side) / 2, side)
 
 
-def surroundings(face: Window) -> Window:
+def surroundings(face: Window, enlarge: float = _ENLARGE) -> Window:
     """Return the window in which a face that was in ``face`` is looked for again."""
-    margin = face.side * (_ENLARGE - 1) / 2
-    return Window(face.x - margin, face.y - margin, face.side * _ENLARGE)
+    margin = face.side * (enlarge - 1) / 2
+    return Window(face.x - margin, face.y - margin, face.side * enlarge)
 
 
 def search_windows(width_px: int, height_px: int, side_px: float) -> Iterator[Window]:

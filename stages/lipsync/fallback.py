@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, minimum_filter1d, uniform_filter1d
 
 from stages.lipsync import LipsyncConfig
+from stages.lipsync.track_file import FaceStates
 
 TURNED, TILTED, SMALL, UNSEEN = (
     "the head is turned away",
@@ -16,6 +17,12 @@ TURNED, TILTED, SMALL, UNSEEN = (
     "the face is too small",
     "the face is not seen",
 )
+HIDDEN = "something is in front of the mouth"
+
+
+def allowed_strength(states: FaceStates, face_px: np.ndarray, config: LipsyncConfig) -> np.ndarray:
+    """Return (k,) 0-1: how strongly each row of a face's track may be driven; ``face_px`` (k,) is its height."""
+    return np.where(states.is_hidden, 0.0, pose_strength(states.pose, face_px, config))
 
 
 def pose_strength(pose_deg: np.ndarray, face_px: np.ndarray, config: LipsyncConfig) -> np.ndarray:
@@ -27,13 +34,15 @@ def pose_strength(pose_deg: np.ndarray, face_px: np.ndarray, config: LipsyncConf
     return strength
 
 
-def reason(pose_deg: np.ndarray, face_px: np.ndarray, row: int, config: LipsyncConfig) -> str:
+def reason(states: FaceStates, face_px: np.ndarray, row: int, config: LipsyncConfig) -> str:
     """Return why a row with strength 0 is left as it is: its own fault, or that of the frame it fades towards."""
-    blocked = np.flatnonzero(pose_strength(pose_deg, face_px, config) == 0)
+    blocked = np.flatnonzero(allowed_strength(states, face_px, config) == 0)
     cause = blocked[np.argmin(np.abs(blocked - row))]
+    if states.is_hidden[cause]:
+        return HIDDEN
     if face_px[cause] < config.min_face_px:
         return SMALL
-    return TILTED if abs(pose_deg[cause, 1]) > config.max_pitch_deg else TURNED
+    return TILTED if abs(states.pose[cause, 1]) > config.max_pitch_deg else TURNED
 
 
 def ramped(wanted: np.ndarray, allowed: np.ndarray, transition_frames: int) -> np.ndarray:

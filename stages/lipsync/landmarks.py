@@ -33,6 +33,9 @@ UPPER_MIDDLE = np.array([76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306])
 LOWER_MIDDLE = np.array([76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306])
 LIP_ROWS = (UPPER_OUTER, UPPER_MIDDLE, UPPER_INNER, LOWER_INNER, LOWER_MIDDLE, LOWER_OUTER)
 """Rows of lip points from above to below, each from the left corner to the right."""
+UPPER_LIP_ROWS = (UPPER_INNER, UPPER_MIDDLE, UPPER_OUTER)
+LOWER_LIP_ROWS = (LOWER_INNER, LOWER_MIDDLE, LOWER_OUTER)
+"""From the opening outwards."""
 UPPER_LIP = np.concatenate([UPPER_OUTER, UPPER_MIDDLE, UPPER_INNER])
 
 RIGID = np.array([33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 1, 70, 105, 107, 300, 334, 336, 98, 327, 2])

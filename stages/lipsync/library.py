@@ -6,18 +6,20 @@ grow with the clip; for long clips, runs of neighbouring frames are taken at eve
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from stages.lipsync.geometry import picture_iod_px
-from stages.lipsync.landmarks import LIPS
+from stages.lipsync.geometry import picture_gap_iod, picture_iod_px
+from stages.lipsync.landmarks import GAP_PAIRS, LIPS
 
 _MARGIN_IOD = 0.3
 """Skin around the lips that a crop holds."""
 _RUN_FRAMES = 25
+_TEETH_GAP_IOD = 0.025
 SKIN = np.array([164, 167, 393, 92, 322, 57, 287, 43, 273, 106, 335, 83, 18, 313, 212, 432])
 """Points around the mouth whose colour stands for the light on it."""
 
@@ -48,6 +50,8 @@ class MouthLibrary:
         """int (n,): which rows of the face's track are kept, ascending."""
         self.skin = np.zeros((track_rows, 3), dtype=np.float32)
         """(k, 3): mean BGR of the skin around the mouth in every row."""
+        self.teeth = np.zeros(track_rows, dtype=np.float32)
+        """(k,) 0-1: how bright it is under the upper lip, against the skin: 1 where teeth are seen there."""
         self._kept = set(rows.tolist())
         self._path, self._file = path, path.open("w+b")
         self._entries: dict[int, _Entry] = {}
@@ -55,6 +59,7 @@ class MouthLibrary:
     def add(self, row: int, bgr: np.ndarray, landmarks: np.ndarray) -> None:
         """Take what is needed of a frame (uint8 (h, w, 3)) with the face's landmarks (478, 3) px."""
         self.skin[row] = skin_color(bgr, landmarks)
+        self.teeth[row] = teeth_seen(bgr, landmarks, float(self.skin[row].mean()))
         if row not in self._kept:
             return
         height, width = bgr.shape[:2]
@@ -66,11 +71,14 @@ class MouthLibrary:
         self._file.write(crop.tobytes())
 
     def crop(self, row: int) -> Crop:
-        """Return the crop of one kept row."""
+        """Return the crop of one kept row; several threads may ask."""
         entry = self._entries[row]
-        self._file.seek(entry.position)
-        data = self._file.read(int(np.prod(entry.shape)))
+        data = os.pread(self._file.fileno(), int(np.prod(entry.shape)), entry.position)
         return Crop(np.frombuffer(data, np.uint8).reshape(entry.shape), entry.left, entry.top)
+
+    def flush(self) -> None:
+        """Make everything that was added readable."""
+        self._file.flush()
 
     def close(self) -> None:
         """Forget the crops."""
@@ -95,6 +103,20 @@ def skin_color(bgr: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     offsets_y, offsets_x = np.mgrid[-2:3, -2:3].reshape(2, -1)
     pixels = bgr[y[:, None] + offsets_y, x[:, None] + offsets_x]
     return pixels.reshape(-1, 3).mean(axis=0)
+
+
+def teeth_seen(bgr: np.ndarray, landmarks: np.ndarray, skin: float) -> float:
+    """Return 0-1 how bright the upper half of the opening is: 0 at half the skin's mean value ``skin``, 1 at all of it.
+
+    A mouth that is nearly shut shows no teeth.
+    """
+    if picture_gap_iod(landmarks) < _TEETH_GAP_IOD:
+        return 0.0
+    height, width = bgr.shape[:2]
+    upper, lower = (landmarks[GAP_PAIRS[:, side], :2] for side in (0, 1))
+    points = np.concatenate([upper + share * (lower - upper) for share in (0.25, 0.4, 0.55)])
+    x, y = (np.clip(np.rint(points[:, axis]).astype(int), 0, end - 1) for axis, end in ((0, width), (1, height)))
+    return float(np.clip(2 * bgr[y, x].mean() / (skin + 1.0) - 1, 0, 1))
 
 
 def color_gains(wanted: np.ndarray, given: np.ndarray) -> np.ndarray:

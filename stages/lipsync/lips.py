@@ -16,22 +16,21 @@ from stages.lipsync.landmarks import (
     LIPS,
     LOWER_FACE,
     LOWER_INNER,
-    LOWER_MIDDLE,
-    LOWER_OUTER,
+    LOWER_LIP_ROWS,
     UPPER_INNER,
-    UPPER_MIDDLE,
-    UPPER_OUTER,
+    UPPER_LIP_ROWS,
 )
-from stages.lipsync.plan import FacePlan
+from stages.lipsync.plan import LABIODENTAL, FacePlan
 
-_UPPER_ROWS = (UPPER_INNER, UPPER_MIDDLE, UPPER_OUTER)
-_LOWER_ROWS = (LOWER_INNER, LOWER_MIDDLE, LOWER_OUTER)
 _SHARES = (1.0, 0.9, 0.7)
 """How much of a correction of the inner edge the inner, middle and outer lip points follow."""
 _MEASURED = slice(4, 7)
 """Columns of the three pairs that the inner gap is measured on."""
 _SMOOTH_BELOW_IOD, _FREE_ABOVE_IOD = 0.04, 0.1
 """Below, an opening is a parabola (its landmarks are mostly noise); above, it keeps its own outline."""
+_LABIODENTAL_UPPER_SHARE = 0.0
+"""On f v it is the lower lip that comes up; the upper one leaves the teeth free."""
+_SEALED_IOD = 1e-3
 _MIN_THICKNESS = 0.45
 """The red of a lip never gets thinner than this share of its mean in the clip."""
 _LIP_ROWS = np.searchsorted(LOWER_FACE, LIPS)
@@ -57,25 +56,30 @@ def shown_mouths(plan: FacePlan, row: int) -> list[Shown]:
     """Return the one or two mouths that serve a row, weights adding up to 1."""
     second = float(plan.mix[row]) if plan.picks[row, 1] >= 0 else 0.0
     return [
-        _shown(plan, int(pick), weight)
+        shown(plan, int(pick), weight)
         for pick, weight in zip(plan.picks[row], (1 - second, second), strict=True)
         if weight > 0
     ]
 
 
-def _shown(plan: FacePlan, pick: int, weight: float) -> Shown:
+def shown(plan: FacePlan, pick: int, weight: float) -> Shown:
+    """Return the mouth of one row as it is seen there."""
     landmarks = plan.states.landmarks(pick, pick + 1).astype(np.float64)
     pose = fit_poses(landmarks, plan.reference)
     return Shown(pick, weight, landmarks[0, :, :2], pose.to_head(landmarks)[0], float(pose.scale[0]))
 
 
-def target_points(plan: FacePlan, row: int, face: np.ndarray, mouths: list[Shown]) -> np.ndarray:
+def target_points(
+    plan: FacePlan, row: int, face: np.ndarray, mouths: list[Shown], target: np.ndarray | None = None
+) -> np.ndarray:
     """Return the face (478, 3) in the head frame with its lower part where the plan wants it.
 
     The skin around the lips keeps its own shape and moves by the model. At strength 0 the face is returned as it is.
+    ``target`` (3,) takes the place of the plan's own aperture, width and jaw.
     """
     model, strength = plan.model, float(plan.strength[row])
-    wanted = model.points(plan.target[row : row + 1])[0]
+    target = plan.target[row] if target is None else target
+    wanted = model.points(target[None])[0]
     now = face[LOWER_FACE]
     moved = now + wanted - model.points(plan.source[row : row + 1])[0]
     moved[_CONTOUR_ROWS] = now[_CONTOUR_ROWS] + _CONTOUR_SHARE[:, None] * (moved[_CONTOUR_ROWS] - now[_CONTOUR_ROWS])
@@ -87,16 +91,36 @@ def target_points(plan: FacePlan, row: int, face: np.ndarray, mouths: list[Shown
     moved[_LIP_ROWS] = lips
     result = face.copy()
     result[LOWER_FACE] = moved
-    set_gap(result, float(plan.target[row, 0]))
+    upper_share = _LABIODENTAL_UPPER_SHARE if plan.contacts[row] == LABIODENTAL else 0.5
+    set_gap(result, max(0.0, float(target[0])), upper_share)
     keep_thickness(result, plan.reference)
     result[LIPS] = face[LIPS] + strength * (result[LIPS] - face[LIPS])
     return result
 
 
-def set_gap(face: np.ndarray, gap_iod: float) -> None:
+def opening_points(face: np.ndarray, mouth: Shown) -> np.ndarray:
+    """Return the retrieved mouth's landmarks (478, 2) px, its inner edges where ``face`` (478, 3) has its own.
+
+    Upper teeth are fixed to the skull: lips that close cover them and do not squeeze them. An opening that is smaller
+    than the retrieved one shows the part of it that lies there in the head frame; a larger one is stretched.
+    """
+    result = mouth.landmarks.copy()
+    inside = slice(1, -1)
+    upper, lower = UPPER_INNER[inside], LOWER_INNER[inside]
+    have = np.maximum(mouth.head[lower, 1] - mouth.head[upper, 1], _SEALED_IOD)
+    shown_part = np.minimum(np.maximum(face[lower, 1] - face[upper, 1], 0), have)
+    start = np.clip(face[upper, 1] - mouth.head[upper, 1], 0, have - shown_part)
+    across = mouth.landmarks[lower] - mouth.landmarks[upper]
+    result[upper] = mouth.landmarks[upper] + (start / have)[:, None] * across
+    result[lower] = mouth.landmarks[upper] + ((start + shown_part) / have)[:, None] * across
+    return result
+
+
+def set_gap(face: np.ndarray, gap_iod: float, upper_share: float = 0.5) -> None:
     """Bring the inner gap of a face (478, 3) in the head frame to exactly ``gap_iod``, in place.
 
-    The opening keeps its outline, scaled, as far as it is open. The red of the lips follows.
+    The opening keeps its outline, scaled, as far as it is open. The red of the lips follows. ``upper_share`` of the
+    change is made by the upper lip.
     """
     upper, lower = face[UPPER_INNER, 1], face[LOWER_INNER, 1]
     across = np.linspace(-1, 1, len(upper))
@@ -109,15 +133,15 @@ def set_gap(face: np.ndarray, gap_iod: float) -> None:
         outline = openness * gaps / mean + (1 - openness) * outline
     change = gap_iod * outline - (lower - upper)
     inside = slice(1, -1)
-    for share, above, below in zip(_SHARES, _UPPER_ROWS, _LOWER_ROWS, strict=True):
-        face[above[inside], 1] -= (share * change / 2)[inside]
-        face[below[inside], 1] += (share * change / 2)[inside]
+    for share, above, below in zip(_SHARES, UPPER_LIP_ROWS, LOWER_LIP_ROWS, strict=True):
+        face[above[inside], 1] -= (upper_share * share * change)[inside]
+        face[below[inside], 1] += ((1 - upper_share) * share * change)[inside]
 
 
 def keep_thickness(face: np.ndarray, reference: np.ndarray) -> None:
     """Move the outer contour of lips that have become too thin, or have folded over, outwards, in place."""
     inside = slice(1, -1)
-    for rows, outwards in ((_UPPER_ROWS, -1), (_LOWER_ROWS, 1)):
+    for rows, outwards in ((UPPER_LIP_ROWS, -1), (LOWER_LIP_ROWS, 1)):
         inner, middle, outer = (row[inside] for row in rows)
         least = _MIN_THICKNESS * np.maximum(outwards * (reference[outer, 1] - reference[inner, 1]), 0)
         missing = np.maximum(least - outwards * (face[outer, 1] - face[inner, 1]), 0)

@@ -11,12 +11,14 @@ from stages.lipsync.composite import Box, Patch, blend_bands, paste, soft_mask
 from stages.lipsync.geometry import fit_poses
 from stages.lipsync.landmarks import OUTER_RING
 from stages.lipsync.library import MouthLibrary, color_gains
-from stages.lipsync.lips import Shown, shown_mouths, target_points
+from stages.lipsync.lips import Shown, opening_points, target_points
 from stages.lipsync.plan import FacePlan
 from stages.lipsync.warp import Mesh, build_mesh, paint_triangles, sampling_map, vertices
 
 _GROW_IOD, _FEATHER_IOD = 0.07, 0.05
 """The retrieved mouth covers the lips grown by this, and fades over this."""
+_SOFT_BELOW_IOD_PX = 80.0
+"""In smaller faces cubic interpolation takes too much of what little detail a mouth has."""
 
 
 @dataclass
@@ -29,14 +31,32 @@ class MouthPainter:
     def __post_init__(self) -> None:
         self._mesh: Mesh = build_mesh(self.plan.reference)
 
-    def draw(self, frame: np.ndarray, row: int) -> tuple[np.ndarray, Patch]:
-        """Return the frame (uint8 (h, w, 3)) with the mouth of this row moved, and what was changed in it."""
+    def wanted_points(self, row: int, target: np.ndarray, mouths: list[Shown]) -> np.ndarray:
+        """Return the landmarks (478, 3) px of a row whose mouth shows aperture, width and jaw ``target`` (3,) IOD."""
+        landmarks = self.plan.states.landmarks(row, row + 1)
+        pose = fit_poses(landmarks, self.plan.reference)
+        return pose.to_picture(target_points(self.plan, row, pose.to_head(landmarks)[0], mouths, target)[None])[0]
+
+    def paint(
+        self, frame: np.ndarray, row: int, asked: np.ndarray, mouths: list[Shown]
+    ) -> tuple[np.ndarray, Patch, np.ndarray]:
+        """Return the frame (uint8 (h, w, 3)) with the mouth of this row moved, what was changed, and to where.
+
+        Args:
+            frame: the source's picture.
+            row: of the face's track.
+            asked: (3,) aperture, width and jaw in IOD.
+            mouths: the retrieved mouths that are shown.
+
+        Returns:
+            The frame, the patch, and the landmarks (478, 3) px that were drawn.
+        """
         landmarks = self.plan.states.landmarks(row, row + 1)
         pose = fit_poses(landmarks, self.plan.reference)
         iod_px = float(pose.scale[0])
-        mouths = shown_mouths(self.plan, row)
-        points = target_points(self.plan, row, pose.to_head(landmarks)[0], mouths)
-        wanted = pose.to_picture(points[None])[0, :, :2]
+        points = target_points(self.plan, row, pose.to_head(landmarks)[0], mouths, asked)
+        placed = pose.to_picture(points[None])[0]
+        wanted = placed[:, :2]
         seen = landmarks[0, :, :2].astype(np.float64)
         source, target = vertices(seen, seen, iod_px), vertices(wanted, seen, iod_px)
         box = _box_around(np.concatenate([source, target]), 2, frame.shape)
@@ -44,9 +64,11 @@ class MouthPainter:
         painted = paint_triangles(self._mesh, target - origin, box.right - box.left, box.bottom - box.top)
         part = frame[box.top : box.bottom, box.left : box.right]
         place = sampling_map(self._mesh, painted, target - origin, source - origin)
-        skin = _sample(part, place)
+        skin = _sample(part, place, cv2.INTER_CUBIC)
         moved = _is_moved(place)
-        mouth, cover, inner = self._mouth(row, mouths, painted, target - origin, wanted[OUTER_RING] - origin, iod_px)
+        mouth, cover, inner = self._mouth(
+            row, points, mouths, painted, target - origin, wanted[OUTER_RING] - origin, iod_px
+        )
         y, x = slice(inner.top, inner.bottom), slice(inner.left, inner.right)
         strength = min(1.0, 4 * float(self.plan.strength[row]))
         blended = blend_bands(mouth, skin[y, x], cover * strength)
@@ -55,10 +77,17 @@ class MouthPainter:
         moved[y, x] |= reach[..., 0] > 0
         opacity = np.zeros(moved.shape, dtype=np.float32)
         opacity[y, x] = cover * strength
-        return paste(frame, box, skin, moved.astype(np.float32)), Patch(box, moved, opacity)
+        return paste(frame, box, skin, moved), Patch(box, moved, opacity), placed
 
     def _mouth(
-        self, row: int, mouths: list[Shown], painted: np.ndarray, target: np.ndarray, lips: np.ndarray, iod_px: float
+        self,
+        row: int,
+        points: np.ndarray,
+        mouths: list[Shown],
+        painted: np.ndarray,
+        target: np.ndarray,
+        lips: np.ndarray,
+        iod_px: float,
     ) -> tuple[np.ndarray, np.ndarray, Box]:
         """Return the retrieved mouth (h, w, 3) in its box inside the painted region, with its mask."""
         grow, feather = _GROW_IOD * iod_px, _FEATHER_IOD * iod_px
@@ -67,19 +96,25 @@ class MouthPainter:
         part = np.ascontiguousarray(painted[inner.top : inner.bottom, inner.left : inner.right])
         drawn = np.zeros((*part.shape, 3), dtype=np.float32)
         for mouth in mouths:
-            drawn += mouth.weight * self._retrieved(row, mouth, part, target - origin)
+            drawn += mouth.weight * self._retrieved(row, points, mouth, part, target - origin)
         return drawn, soft_mask(lips - origin, part.shape, grow, feather), inner
 
-    def _retrieved(self, row: int, mouth: Shown, painted: np.ndarray, target: np.ndarray) -> np.ndarray:
+    def _retrieved(
+        self, row: int, points: np.ndarray, mouth: Shown, painted: np.ndarray, target: np.ndarray
+    ) -> np.ndarray:
         crop = self.library.crop(mouth.row)
-        source = vertices(mouth.landmarks, mouth.landmarks, mouth.iod_px) - np.array([crop.left, crop.top])
-        place = sampling_map(self._mesh, painted, target, source)
-        return _sample(crop.bgr, place) * color_gains(self.library.skin[row], self.library.skin[mouth.row])
+        corner = np.array([crop.left, crop.top])
+        source = vertices(mouth.landmarks, mouth.landmarks, mouth.iod_px) - corner
+        inside = vertices(opening_points(points, mouth), mouth.landmarks, mouth.iod_px) - corner
+        place = sampling_map(self._mesh, painted, target, source, inside)
+        kernel = cv2.INTER_LANCZOS4 if mouth.iod_px < _SOFT_BELOW_IOD_PX else cv2.INTER_CUBIC
+        gains = color_gains(self.library.skin[row], self.library.skin[mouth.row])
+        return _sample(crop.bgr, place, kernel) * gains
 
 
-def _sample(image: np.ndarray, place: np.ndarray) -> np.ndarray:
+def _sample(image: np.ndarray, place: np.ndarray, kernel: int) -> np.ndarray:
     x, y = place[..., 0], place[..., 1]
-    return cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    return cv2.remap(image, x, y, kernel, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
 
 def _is_moved(place: np.ndarray) -> np.ndarray:

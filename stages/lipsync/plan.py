@@ -17,7 +17,7 @@ from stages.lipsync.geometry import fit_poses, reference_face
 from stages.lipsync.landmarks import LIPS, LOWER_FACE
 from stages.lipsync.library import MouthLibrary
 from stages.lipsync.retrieval import MouthStates, best_path
-from stages.lipsync.targets import SpeakerRange, speaker_range, target_features
+from stages.lipsync.targets import CLOSURE, LABIODENTAL, SpeakerRange, contacts, speaker_range, target_features
 from stages.lipsync.track_file import FaceStates, unbroken_runs
 
 _EXPRESSION_MS = 400.0
@@ -28,7 +28,14 @@ _MODEL_FRAMES = 1500
 _REFERENCE_FRAMES = 60
 _MIX_MAX_GAP_DIFFERENCE_IOD = 0.05
 _MIX_MIN_GAP_IOD = 0.03
+SMALL_FACE_PX = 120.0
+"""Faces less high than this have mouths of a few px, in which each of them counts."""
+_TEETH_SHOW_IOD = 0.05
+"""Gap of the mouths that are looked through for upper teeth to bite on."""
 _LIP_ROWS = np.searchsorted(LOWER_FACE, LIPS)
+
+
+__all__ = ["CLOSURE", "LABIODENTAL", "Demand", "FacePlan", "choose_mouths", "demands", "make_plan", "unsynced"]
 
 
 @dataclass
@@ -58,6 +65,8 @@ class FacePlan:
     """(k,) 0-1."""
     expression: np.ndarray
     """float32 (k, lips, 3): how the lips differ from the model by expression, in IOD."""
+    contacts: np.ndarray
+    """int8 (k,): :data:`CLOSURE`, :data:`LABIODENTAL` or 0."""
     face_px: np.ndarray
     """(k,) height of the face."""
     visemes: list[Viseme]
@@ -123,14 +132,15 @@ def make_plan(
     source, iod_px = _measure(states, reference)
     model = _learn(states, reference)
     is_silent = ~demand.wanted[states.frames]
-    reach = speaker_range(source, is_silent)
+    is_free = ~states.is_hidden if not states.is_hidden.all() else states.is_hidden
+    reach = speaker_range(source[is_free], is_silent[is_free])
     row_times = times_ms[states.frames]
     asked = target_features(demand.parameters[states.frames], reach)
     face_px = iod_px * float(np.ptp(reference[:, 1]))
     for a, b in unbroken_runs(states.frames, shots):
         # The size of one run: a face at the limit must not come and go.
         face_px[a:b] = np.median(face_px[a:b])
-    allowed = fallback.pose_strength(states.pose, face_px, config)
+    allowed = fallback.allowed_strength(states, face_px, config)
     strength = np.concatenate(
         [
             fallback.ramped(~is_silent[a:b], allowed[a:b], config.transition_frames)
@@ -147,6 +157,7 @@ def make_plan(
         target=target,
         strength=strength,
         expression=_expression(states, reference, model, source, shots, row_times),
+        contacts=contacts(demand.parameters[states.frames]),
         face_px=face_px,
         visemes=demand.visemes,
         picks=np.full((len(source), 2), -1),
@@ -167,8 +178,11 @@ def choose_mouths(
         apart_frames: a mouth less than this away from the frame it would serve is left out (self-reenactment).
     """
     settled = maximum_filter1d(plan.source[:, 0], 3, mode="nearest")
-    wanted = MouthStates(plan.target, plan.states.pose, library.skin, settled)
-    kept = MouthStates(plan.source, plan.states.pose, library.skin, settled).take(library.rows)
+    features, teeth = plan.target.copy(), np.zeros(len(settled))
+    bites = (plan.contacts == LABIODENTAL) & (plan.strength == 1)
+    features[bites, 0], teeth[bites] = _TEETH_SHOW_IOD, 1.0
+    wanted = MouthStates(features, plan.states.pose, library.skin, settled, teeth)
+    kept = MouthStates(plan.source, plan.states.pose, library.skin, settled, library.teeth).take(library.rows)
     frames = plan.states.frames
     driven = plan.driven_rows()
     for a, b in unbroken_runs(frames[driven], shots):
@@ -207,7 +221,7 @@ def unsynced(
             if row is None:
                 why[frame] = fallback.UNSEEN
             elif plan.strength[row] == 0:
-                why[frame] = fallback.reason(plan.states.pose, plan.face_px, row, config)
+                why[frame] = fallback.reason(plan.states, plan.face_px, row, config)
     return tuple(_stretches(why))
 
 
@@ -238,8 +252,9 @@ def _measure(states: FaceStates, reference: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _learn(states: FaceStates, reference: np.ndarray) -> Articulation:
-    step = max(1, -(-len(states.frames) // _MODEL_FRAMES))
-    rows = [states.landmarks(row, row + 1) for row in range(0, len(states.frames), step)]
+    free = np.flatnonzero(~states.is_hidden) if not states.is_hidden.all() else np.arange(len(states.frames))
+    step = max(1, -(-len(free) // _MODEL_FRAMES))
+    rows = [states.landmarks(row, row + 1) for row in free[::step].tolist()]
     sample = np.concatenate(rows)
     return learn(fit_poses(sample, reference).to_head(sample))
 

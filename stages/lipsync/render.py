@@ -6,27 +6,34 @@ moved differ from the source before encoding, and only in the pixels that :func:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 
 from stages import media as video_files
 from stages.artifacts import FaceTrack, Media, Picture, SourceVideo, SpeakerFaces, Trajectory
 from stages.lipsync import LipsyncConfig
+from stages.lipsync.ahead import read_ahead
 from stages.lipsync.closures import ClosureCheck
 from stages.lipsync.composite import Patch
 from stages.lipsync.detector import FaceReader
-from stages.lipsync.fallback import pose_strength
+from stages.lipsync.fallback import allowed_strength
+from stages.lipsync.feedback import SeenMouth
 from stages.lipsync.library import MouthLibrary, chosen_rows
 from stages.lipsync.mouth import MouthPainter
-from stages.lipsync.plan import Demand, FacePlan, choose_mouths, demands, make_plan, unsynced
+from stages.lipsync.plan import SMALL_FACE_PX, Demand, FacePlan, choose_mouths, demands, make_plan, unsynced
 from stages.lipsync.track_file import FaceStates
 from stages.progress import Progress
 
-_LIBRARY_SHARE = 0.3
+_LIBRARY_SHARE = 0.2
 """Share of the work that the first pass is."""
+_THREADS = 2
+"""Frames drawn at a time: no frame depends on another."""
 
 
 def sync(
@@ -47,21 +54,24 @@ def sync(
     if not drawn:
         progress(1.0)
         return Picture(video=None, changed_frames=0, unsynced=left)
-    encode = video_files.EncodeConfig(crf=config.crf, preset=config.preset, threads=config.encoder_threads)
+    is_small = min(float(np.median(plan.face_px[plan.driven_rows()])) for plan in drawn.values()) < SMALL_FACE_PX
+    crf = config.small_face_crf if is_small else config.crf
+    encode = video_files.EncodeConfig(crf=crf, preset=config.preset, threads=config.encoder_threads)
     changed = 0
     with (
         painting(video, media, track, drawn, config, out, progress) as painters,
-        FaceReader() as reader,
         video_files.PictureWriter(out / "picture.mp4", video, media, encode) as writer,
     ):
-        checks = [ClosureCheck(plan, times_ms, reader, config.closed_gap_iod) for plan in drawn.values()]
+        checks = {face: ClosureCheck(plan, times_ms, config.closed_gap_iod) for face, plan in drawn.items()}
         for index, bgr, patches in rendered_frames(video, media, painters):
             writer.write(bgr)
             changed += bool(patches)
-            for check in checks:
-                check.look(index, bgr)
+            for face, patch in patches.items():
+                checks[face].look(index, patch.gap_iod)
             progress(_LIBRARY_SHARE + (1 - _LIBRARY_SHARE) * (index + 1) / media.picture.frames)
-    closures = tuple(sorted((line for check in checks for line in check.lines()), key=lambda line: line.line_id))
+    closures = tuple(
+        sorted((line for check in checks.values() for line in check.lines()), key=lambda line: line.line_id)
+    )
     return Picture(changed_frames=changed, closures=closures, unsynced=left)
 
 
@@ -105,7 +115,7 @@ def painting(
     scratch: Path,
     progress: Progress,
     apart_frames: int = 0,
-) -> Iterator[dict[int, MouthPainter]]:
+) -> Iterator[dict[int, SeenMouth]]:
     """Fill the mouth libraries in one pass over the clip, choose the mouths, and lend those who draw them.
 
     ``apart_frames``: see :func:`stages.lipsync.plan.choose_mouths`.
@@ -120,7 +130,13 @@ def painting(
             _fill(video, media, plans, libraries, progress)
         for face, plan in plans.items():
             choose_mouths(plan, libraries[face], {first for first, _ in track.shots}, config, apart_frames)
-        yield {face: MouthPainter(plan, libraries[face]) for face, plan in plans.items()}
+        readers: SimpleQueue[FaceReader] = SimpleQueue()
+        for _ in range(_THREADS if plans else 0):
+            readers.put(stack.enter_context(FaceReader(with_blendshapes=False)))
+        yield {
+            face: SeenMouth(MouthPainter(plan, libraries[face]), readers, config.closed_gap_iod)
+            for face, plan in plans.items()
+        }
 
 
 def _fill(
@@ -130,29 +146,40 @@ def _fill(
     libraries: dict[int, MouthLibrary],
     progress: Progress,
 ) -> None:
-    for index, bgr in enumerate(video_files.frames(video, media)):
+    for index, bgr in enumerate(read_ahead(video_files.frames(video, media))):
         for face, plan in plans.items():
             row = plan.states.row(index)
             if row is not None:
                 libraries[face].add(row, bgr, plan.states.landmarks(row, row + 1)[0])
         progress(_LIBRARY_SHARE * (index + 1) / media.picture.frames)
+    for library in libraries.values():
+        library.flush()
 
 
 def rendered_frames(
-    video: SourceVideo, media: Media, painters: dict[int, MouthPainter]
+    video: SourceVideo, media: Media, painters: dict[int, SeenMouth]
 ) -> Iterator[tuple[int, np.ndarray, dict[int, Patch]]]:
     """Yield (frame, uint8 BGR (h, w, 3), patch per face) for the whole clip; what no patch moved is the source."""
-    for index, bgr in enumerate(video_files.frames(video, media)):
-        patches = {}
-        for face, painter in painters.items():
-            row = painter.plan.states.row(index)
-            if row is not None and painter.plan.strength[row] > 0:
-                bgr, patches[face] = painter.draw(bgr, row)
-        yield index, bgr, patches
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting: deque[Future[tuple[int, np.ndarray, dict[int, Patch]]]] = deque()
+        for index, bgr in enumerate(read_ahead(video_files.frames(video, media))):
+            waiting.append(pool.submit(_drawn, painters, index, bgr))
+            if len(waiting) > _THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _drawn(painters: dict[int, SeenMouth], index: int, bgr: np.ndarray) -> tuple[int, np.ndarray, dict[int, Patch]]:
+    patches = {}
+    for face, painter in painters.items():
+        row = painter.plan.states.row(index)
+        if row is not None and painter.plan.strength[row] > 0:
+            bgr, patches[face] = painter.draw(bgr, row)
+    return index, bgr, patches
 
 
 def _usable_rows(plan: FacePlan, config: LipsyncConfig) -> np.ndarray:
     """Return the rows whose mouths can be shown: seen well enough, from not too far aside."""
-    height = plan.face_px
-    usable = np.flatnonzero(pose_strength(plan.states.pose, height, config) > 0)
-    return usable if len(usable) else np.arange(len(height))
+    usable = np.flatnonzero(allowed_strength(plan.states, plan.face_px, config) > 0)
+    return usable if len(usable) else np.arange(len(plan.face_px))

@@ -22,7 +22,8 @@ _CONTACT_IOD, _SHUT_IOD = 0.015, 0.02
 _NOT_CLOSED_COST = 25.0
 """A contact is served by a mouth that is closed, wherever the clip has one."""
 _BARRED_COST = 1e9
-_JUMP_COST, _HOLD_COST = 1.0, 0.15
+_NO_TEETH_COST = 8.0
+_JUMP_COST, _HOLD_COST = 3.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,14 @@ class MouthStates:
     """(n, 3) BGR."""
     settled_gap: np.ndarray
     """(n,) largest aperture of a frame and its neighbours: landmarks call a mouth closed a frame too early."""
+    teeth: np.ndarray
+    """(n,) 0-1: how far the upper teeth are seen, or must be seen (0 where they need not)."""
 
     def take(self, rows: np.ndarray) -> MouthStates:
         """Return some of the frames."""
-        return MouthStates(self.features[rows], self.pose_deg[rows], self.skin[rows], self.settled_gap[rows])
+        return MouthStates(
+            self.features[rows], self.pose_deg[rows], self.skin[rows], self.settled_gap[rows], self.teeth[rows]
+        )
 
 
 def best_path(
@@ -90,6 +95,7 @@ def _frame_costs(wanted: MouthStates, frame: int, library: MouthStates) -> np.nd
     costs += _POSE_WEIGHT * (((library.pose_deg - wanted.pose_deg[frame]) / _POSE_SCALE_DEG) ** 2)[:, :2].sum(axis=1)
     costs += _COLOR_WEIGHT * (((library.skin - wanted.skin[frame]) / _COLOR_SCALE) ** 2).mean(axis=1)
     costs += _OPENED_COST * np.maximum(features[0] - aperture, 0) * 10
+    costs += _NO_TEETH_COST * np.maximum(wanted.teeth[frame] - library.teeth, 0)
     if features[0] <= _CONTACT_IOD:
         shut = _SHUT_IOD if features[0] < _CONTACT_IOD / 2 else 1.25 * _SHUT_IOD
         costs += _NOT_CLOSED_COST * np.maximum(library.settled_gap - shut, 0) / _SHUT_IOD

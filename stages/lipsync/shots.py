@@ -23,7 +23,9 @@ class CutDetector:
     def is_cut(self, bgr: np.ndarray) -> bool:
         """Return whether this frame (uint8 (h, w, 3)) starts a new shot; the first frame of all does not."""
         height = max(1, round(bgr.shape[0] * _WIDTH_PX / bgr.shape[1]))
-        small = cv2.resize(bgr, (_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
+        # Every fourth pixel of what would be averaged is enough, and spares most of the time.
+        step = max(1, bgr.shape[1] // (4 * _WIDTH_PX))
+        small = cv2.resize(bgr[::step, ::step], (_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
         hsv = cv2.cvtColor(small, cv2.COLOR_BGR2HSV)
         previous, self._previous = self._previous, hsv
         self._shot_frames += 1

@@ -26,11 +26,12 @@ _REST_IOD = 0.006
 """Inner gap at which the landmarks of lips that rest on each other lie, and the most that rest may show."""
 _SEALED_IOD = 0.002
 """Inner gap of lips pressed together; the dark line between them lies in the retrieved mouth's lips."""
-_LABIODENTAL_IOD = 0.012
+_LABIODENTAL_IOD = 0.018
 """Inner gap while the lower lip is at the upper teeth: a line of teeth is left to see."""
 _CONTACT = 0.995
 """Closure and lip-to-teeth from which the trajectory means a contact, not the way to one."""
 _MIN_CLOSURE_MS = 60.0
+CLOSURE, LABIODENTAL = 1, 2
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ def target_features(parameters: np.ndarray, reach: SpeakerRange) -> np.ndarray:
     width = rest_width + spread * (reach.width_95 - rest_width) - rounded * (rest_width - reach.width_5)
     jaw = reach.rest[2] + column["jaw"] / _JAW_OF_OPEN_VOWEL * (reach.jaw_95 - reach.rest[2])
     return np.stack([np.maximum(aperture, 0.0), width, jaw], axis=1)
+
+
+def contacts(parameters: np.ndarray) -> np.ndarray:
+    """Return int8 (n,): which contact trajectory rows (n, 9) are, 0 where none."""
+    column = {name: parameters[:, PARAMETERS.index(name)] for name in ("closure", "lip_to_teeth")}
+    touching = np.where(column["lip_to_teeth"] >= _CONTACT, LABIODENTAL, 0)
+    return np.where(column["closure"] >= _CONTACT, CLOSURE, touching).astype(np.int8)
 
 
 def contact_rows(viseme: Viseme, times_ms: np.ndarray) -> np.ndarray:

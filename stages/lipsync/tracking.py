@@ -14,7 +14,9 @@ import numpy as np
 from stages import media as video_files
 from stages.artifacts import Face, FaceTrack, Media, SourceVideo
 from stages.lipsync import TrackConfig
+from stages.lipsync.ahead import read_ahead
 from stages.lipsync.detector import FaceReader, FaceReading, Window, search_windows, surroundings, whole
+from stages.lipsync.occlusion import SightWriter
 from stages.lipsync.shots import CutDetector
 from stages.lipsync.track_file import TrackWriter
 from stages.progress import Progress
@@ -37,19 +39,21 @@ class _Followed:
 
 def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, progress: Progress) -> FaceTrack:
     """See :func:`stages.lipsync.track`."""
-    writer = TrackWriter(out)
+    writer, sights = TrackWriter(out), SightWriter(out)
     cuts = CutDetector(config.cut_threshold, config.min_shot_frames)
     shot_starts = [0]
     with FaceReader() as reader:
         follower = _Follower(reader, config.min_face_px)
-        for index, bgr in enumerate(video_files.frames(video, media)):
+        for index, bgr in enumerate(read_ahead(video_files.frames(video, media))):
             is_cut = cuts.is_cut(bgr)
             if is_cut:
                 shot_starts.append(index)
             for face, reading in follower.step(index, bgr, starts_shot=is_cut or index == 0):
                 writer.add(face, index, reading)
+                sights.add(face, bgr, reading.landmarks)
             progress((index + 1) / media.picture.frames)
-    kept = [face for face, frames in writer.frames.items() if len(frames) >= config.min_face_frames]
+    likeness = {face: sights.likeness(face) for face in writer.frames}
+    kept = {face: likeness[face] for face, frames in writer.frames.items() if len(frames) >= config.min_face_frames}
     fps = float(media.picture.fps)
     landmark_window, pose_window = (
         filter_frames(length_ms, fps) for length_ms in (config.landmark_smoothing_ms, config.pose_smoothing_ms)

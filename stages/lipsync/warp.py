@@ -76,7 +76,9 @@ def paint_triangles(mesh: Mesh, target: np.ndarray, width: int, height: int) -> 
     return painted
 
 
-def sampling_map(mesh: Mesh, painted: np.ndarray, target: np.ndarray, source: np.ndarray) -> np.ndarray:
+def sampling_map(
+    mesh: Mesh, painted: np.ndarray, target: np.ndarray, source: np.ndarray, opening: np.ndarray | None = None
+) -> np.ndarray:
     """Return float32 (h, w, 2): where each painted pixel is sampled in the source; elsewhere its own place.
 
     Args:
@@ -84,8 +86,12 @@ def sampling_map(mesh: Mesh, painted: np.ndarray, target: np.ndarray, source: np
         painted: from :func:`paint_triangles`.
         target: (v, 2) vertices in the pixels of ``painted``.
         source: (v, 2) vertices in the pixels of the image to sample.
+        opening: (v, 2) the same for the opening between the lips, where that is sampled elsewhere.
     """
-    affine = _affine_maps(target[mesh.triangles], source[mesh.triangles])
+    sampled = source[mesh.triangles]
+    if opening is not None:
+        sampled[mesh.is_mouth] = opening[mesh.triangles[mesh.is_mouth]]
+    affine = _affine_maps(target[mesh.triangles], sampled)
     height, width = painted.shape
     affine = np.concatenate([affine, np.array([[[1, 0, 0], [0, 1, 0]]])]).astype(np.float32)
     coefficients = affine[painted]

@@ -27,13 +27,14 @@ from stages.artifacts import (
 )
 from stages.errors import MissingEngineError
 from stages.progress import Progress
+from stages.synthesize.pitch import UNCHANGED, Pitch
 
 if TYPE_CHECKING:
     from stages.synthesize.kokoro import Length, Utterance
 
-CAST_VERSION = 2
+CAST_VERSION = 3
 READ_VERSION = 1
-SPEAK_VERSION = 2
+SPEAK_VERSION = 3
 
 
 class SynthesizeConfig(Record):
@@ -60,8 +61,8 @@ class Synthesizer(Protocol):
         """Return the speed at which ``ipa`` sounds for ``sounding_ms``."""
         ...
 
-    def speak(self, ipa: str, voice: str, speed: float = 1.0) -> Utterance:
-        """Return ``ipa`` spoken, with exact phone times."""
+    def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Pitch = UNCHANGED) -> Utterance:
+        """Return ``ipa`` spoken at a pitch, with exact phone times."""
         ...
 
 
@@ -70,9 +71,11 @@ class Voice:
     """One voice of a synthesiser."""
 
     pitch_hz: float
-    """Its usual F0."""
+    """Its usual F0: exp of the mean of ln F0."""
+    pitch_spread: float
+    """Standard deviation of its ln F0."""
     hurried_cer: float
-    """Character error rate of back-transcription at speed 1.35, measured: hurry blurs some voices."""
+    """Character error rate of back-transcription at speed 1.2, measured: hurry blurs some voices."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,12 @@ ENGINES: Mapping[str, EngineSpec] = {
     "kokoro": EngineSpec(
         load=_load_kokoro,
         model="kokoro-82m",
-        # CER: `python bench/voices.py`; of jf_nezumi, two of its sentences at speed 1.34. Not listed: jf_alpha (.11),
-        # jf_tebukuro (.05, two sentences), slurred in a hurry, more so at another pitch: .33 and .10 matched.
+        # F0 and CER: `python -m bench.voices`. Not listed: jf_alpha, slurred in a hurry (.36 at speed 1.35, its timing
+        # with jf_gongitsune's timbre .12); jf_gongitsune, jf_nezumi and jf_tebukuro in their own timing: a quarter
+        # slower.
         voices={
-            "jf_gongitsune": Voice(215.0, 0.015),
-            "jf_nezumi": Voice(235.0, 0.028),
-            "jm_kumo": Voice(95.0, 0.006),
+            "jf_gongitsune+jf_alpha": Voice(249.0, 0.23, 0.011),
+            "jm_kumo": Voice(95.0, 0.16, 0.0),
         },
         cer={"en": 0.01, "pt": 0.01, "es": 0.0, "fr": 0.02, "it": 0.0, "de": 0.01},
     ),
@@ -159,7 +162,11 @@ def cast(
     text = _audition_text([line.text for line in script.lines], config.audition_characters)
     ipa = g2p.phonemize(text, espeak_voice)
     has_sound = engine.durations(ipa, next(iter(spec.voices))).total_ms > 0
-    auditions = casting.Auditions(spec.voices, lambda voice: engine.speak(ipa, voice).samples, has_sound)
+
+    def read_aloud(voice: str, pitch: Pitch) -> np.ndarray:
+        return engine.speak(ipa, voice, pitch=pitch).samples
+
+    auditions = casting.Auditions(spec.voices, read_aloud, has_sound)
     speakers = tuple(dict.fromkeys(line.speaker for line in script.lines))
     for index, speaker in enumerate(speakers):
         found = casting.cast_speaker(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +11,23 @@ import numpy as np
 from stages import sound
 from stages.artifacts import Turn
 from stages.synthesize import Voice, matching
-from stages.synthesize.matching import Analysis, LogF0, Matching, Trait
+from stages.synthesize.matching import Analysis, Matching, Trait
+from stages.synthesize.pitch import UNCHANGED, LogF0, Pitch, towards
 
 Embed = Callable[[np.ndarray], np.ndarray]
 """float (n,) samples at 16 kHz -> unit vector (256,)."""
-ReadAloud = Callable[[str], np.ndarray]
-"""Voice -> float (n,) samples at 24 kHz of it reading the audition text."""
+ReadAloud = Callable[[str, Pitch], np.ndarray]
+"""Voice and pitch -> float (n,) samples at 24 kHz of it reading the audition text."""
 
 _PITCH_BORDER_HZ = 165.0
 """Between the usual F0 of men and women (Titze 1989: about 125 and 210 Hz)."""
 _CLEAR_PITCH = 0.12
 """Distance in ln F0 from the border beyond which only voices of the speaker's own pitch class are tried."""
-_OTHER_CLASS_HANDICAP = 0.05
-"""Nearer to it, a voice of the other class must be this much more alike."""
 _COARSE_WARPS = (0.9, 1.05)
 _LARGEST_WARP = 1.05
-"""A hurried jf_gongitsune, lowered to 154 Hz: CER .09 at warp 1.05, .17 at 1.15, for .01 of likeness (two lines)."""
+"""A hurried jf_gongitsune: CER .09 at warp 1.05, .17 at 1.15, for .01 of likeness (two lines)."""
 _FINALISTS = 2
 _FINE_STEPS = (-0.05, 0.05)
-_USUAL_F0_SPREAD = 0.16
-"""Standard deviation of ln F0 of the synthesiser's voices."""
 _REFERENCE_MS = 12_000
 _SHORTEST_TURN_MS = 700
 
@@ -84,22 +81,22 @@ def _clearness(voice: Path, background: Path, turn: Turn) -> float:
 def candidates(speaker_f0: LogF0, voices: Mapping[str, Voice]) -> dict[str, float]:
     """Return the voices to try, each with what its likeness is lessened by when voices are compared.
 
-    That is what is hard to understand of it when it hurries; and, where the speaker's pitch class is not clear, that
-    it is of the other one. Where the class is clear, voices of the other one are not tried.
+    That is what is hard to understand of it when it hurries. Where the speaker's pitch class is clear, voices of the
+    other one are not tried; where it is not, likeness alone decides.
     """
     border = np.log(_PITCH_BORDER_HZ)
     is_low = speaker_f0.mean < border
     own = {name for name, voice in voices.items() if (np.log(voice.pitch_hz) < border) == is_low}
     is_clear = own and abs(speaker_f0.mean - border) > _CLEAR_PITCH
     return {
-        name: voice.hurried_cer + (0.0 if name in own else _OTHER_CLASS_HANDICAP)
+        name: voice.hurried_cer
         for name, voice in voices.items()
         if name in own or not is_clear
     }
 
 
 class Auditions:
-    """The voices, each reading the same text once, whatever the number of speakers.
+    """The voices, all reading the same text; a reading at its own pitch serves every speaker.
 
     Args:
         voices: the engine's.
@@ -111,21 +108,21 @@ class Auditions:
         self.voices = voices
         self.has_sound = has_sound
         self._read_aloud = read_aloud
-        self._analyses: dict[str, Analysis] = {}
+        self._own: dict[str, np.ndarray] = {}
 
-    def of(self, voice: str) -> Analysis:
-        """Return the voice's reading, taken apart."""
-        if voice not in self._analyses:
-            self._analyses[voice] = matching.analyse(self._read_aloud(voice))
-        return self._analyses[voice]
+    def as_it_is(self, voice: str) -> np.ndarray:
+        """Return the voice's reading at its own pitch."""
+        if voice not in self._own:
+            self._own[voice] = self._read_aloud(voice, UNCHANGED)
+        return self._own[voice]
+
+    def at_pitch_of(self, speaker: LogF0, voice: str) -> Analysis:
+        """Return the voice's reading at a speaker's pitch, taken apart."""
+        return matching.analyse(self._read_aloud(voice, towards(self.f0(voice), speaker)))
 
     def f0(self, voice: str) -> LogF0:
-        """Return the voice's own ln F0: of its reading or, where that is too short, its usual one."""
-        return matching.log_f0(self.of(voice).f0_hz) or self.usual_f0(voice)
-
-    def usual_f0(self, voice: str) -> LogF0:
         """Return the voice's ln F0 as the engine states it."""
-        return LogF0(float(np.log(self.voices[voice].pitch_hz)), _USUAL_F0_SPREAD)
+        return LogF0(float(np.log(self.voices[voice].pitch_hz)), self.voices[voice].pitch_spread)
 
 
 def cast_speaker(speaker: np.ndarray, auditions: Auditions, embed: Embed, matched: bool) -> Likeness:
@@ -140,7 +137,7 @@ def cast_speaker(speaker: np.ndarray, auditions: Auditions, embed: Embed, matche
     trait = matching.measure(speaker) if len(speaker) else None
     if trait is None or not auditions.has_sound:
         first = next(iter(auditions.voices))
-        return Likeness(first, matching.as_it_is(auditions.usual_f0(first)), 0.0, 0.0)
+        return Likeness(first, matching.as_it_is(auditions.f0(first)), 0.0, 0.0)
     search = _Search(speaker, trait, auditions, embed)
     return search.best_matched() if matched else search.best_as_it_is()
 
@@ -154,7 +151,7 @@ class _Search:
         self._trait = trait
         self._auditions = auditions
         self._handicaps = candidates(trait.f0, auditions.voices)
-        self._unmatched = {voice: self._cosine(auditions.of(voice).samples) for voice in self._handicaps}
+        self._readings: dict[str, Analysis] = {}
 
     def best_matched(self) -> Likeness:
         """Try every voice as long as it is, the best few with a shorter and a longer tract, then finer warps."""
@@ -163,14 +160,16 @@ class _Search:
         best = max([*plain, *coarse], key=self._worth)
         warps = (round(best.matching.warp + step, 2) for step in _FINE_STEPS)
         fine = [self._tried(best.voice, warp) for warp in warps if warp <= _LARGEST_WARP]
-        return max([best, *fine], key=self._worth)
+        best = max([best, *fine], key=self._worth)
+        return replace(best, unmatched=self._cosine(self._auditions.as_it_is(best.voice)))
 
     def best_as_it_is(self) -> Likeness:
         """Choose the most alike of the voices themselves."""
+        cosines = {voice: self._cosine(self._auditions.as_it_is(voice)) for voice in self._handicaps}
         return max(
             (
                 Likeness(voice, matching.as_it_is(self._auditions.f0(voice)), cosine, cosine)
-                for voice, cosine in self._unmatched.items()
+                for voice, cosine in cosines.items()
             ),
             key=self._worth,
         )
@@ -179,11 +178,13 @@ class _Search:
         return likeness.matched - self._handicaps[likeness.voice]
 
     def _tried(self, voice: str, warp: float) -> Likeness:
-        analysis = self._auditions.of(voice)
-        lacking = matching.correction(self._trait.spectrum, matching.long_term_spectrum(analysis, warp))
+        if voice not in self._readings:
+            self._readings[voice] = self._auditions.at_pitch_of(self._trait.f0, voice)
+        reading = self._readings[voice]
+        lacking = matching.correction(self._trait.spectrum, matching.long_term_spectrum(reading, warp))
         settings = Matching(warp, self._auditions.f0(voice), self._trait.f0, lacking)
-        cosine = self._cosine(matching.convert(analysis, settings))
-        return Likeness(voice, settings, self._unmatched[voice], cosine)
+        sounds = matching.filtered(reading.samples, lacking) if warp == 1.0 else matching.convert(reading, settings)
+        return Likeness(voice, settings, 0.0, self._cosine(sounds))
 
     def _cosine(self, samples: np.ndarray) -> float:
         return float(embed_24k(self._embed, samples) @ self._wanted)

@@ -18,6 +18,8 @@ import numpy as np
 from language_packs import g2p
 from stages import models
 from stages.artifacts import Phone
+from stages.synthesize.kokoro_graph import F0_GAIN, F0_POWER
+from stages.synthesize.pitch import UNCHANGED, Pitch
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -32,6 +34,8 @@ Measured on 160 closures of p t k and 18 of s, ``jm_kumo`` and ``jf_alpha``, pt 
 .85, 58-70 at 1, 50-60 at 1.25; half of all within 10 ms of these."""
 MAX_TOKENS = 500
 """A style table has 510 rows, one per input length."""
+TIMBRE_COLUMNS = 128
+"""Of a style vector: the first half is read by the decoder, the second by the predictors of duration and F0."""
 VOICES = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
 
 _PAD = 0
@@ -147,11 +151,12 @@ class KokoroEngine:
                 fast = speed
         return slow if slow > 1 else fast
 
-    def speak(self, ipa: str, voice: str, speed: float = 1.0) -> Utterance:
+    def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Pitch = UNCHANGED) -> Utterance:
         """Return ``ipa`` spoken. IPA without any phone gives an empty utterance."""
+        moved = {F0_POWER: np.array([pitch.power], np.float32), F0_GAIN: np.array([pitch.gain], np.float32)}
         sounds, frames, phones, start_ms = [], [], [], 0
         for part in self.encode(ipa):
-            sound, durations = self._speaking.run(None, self._feed(part, voice, speed))
+            sound, durations = self._speaking.run(None, {**self._feed(part, voice, speed), **moved})
             samples = np.asarray(sound, np.float32).ravel()
             token_frames = durations.ravel().astype(int)
             phones += [
@@ -212,8 +217,14 @@ class KokoroEngine:
         """Return each part with its tokens' unrounded frames at speed 1."""
         return [(part, self._reading.run(None, self._feed(part, voice, 1.0))[1].ravel()) for part in self.encode(ipa)]
 
+    def _style(self, voice: str) -> np.ndarray:
+        """Return the float32 (rows, 1, 256) style of ``"name"``, or of ``"timbre+prosody"``: one sounds, one paces."""
+        timbre, _, prosody = voice.partition("+")
+        halves = (self._styles[timbre][..., :TIMBRE_COLUMNS], self._styles[prosody or timbre][..., TIMBRE_COLUMNS:])
+        return np.concatenate(halves, axis=-1)
+
     def _feed(self, part: Encoded, voice: str, speed: float) -> dict[str, np.ndarray]:
-        style = self._styles[voice]
+        style = self._style(voice)
         return {
             "tokens": np.array([[_PAD, *(token.id for token in part.tokens), _PAD]], np.int64),
             "style": style[min(len(part.tokens), len(style)) - 1],

@@ -1,8 +1,9 @@
 """Voice matching: a synthetic voice made to resemble a speaker, with the WORLD vocoder.
 
-Not cloning: pitch (mean and spread of ln F0), vocal-tract length (a warp of the spectral envelope's frequency axis) and
-the long-term spectrum are the speaker's; everything else stays the synthesiser's. Morise et al. (2016), "WORLD: a
-vocoder-based high-quality speech synthesis system". Length and timing do not change by a sample.
+Not cloning: vocal-tract length (a warp of the spectral envelope's frequency axis) and the long-term spectrum are
+brought to the speaker's here, pitch in the synthesiser itself (:mod:`.pitch`); everything else stays the synthesiser's.
+Morise et al. (2016), "WORLD: a vocoder-based high-quality speech synthesis system". Length and timing do not change by
+a sample.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 import pyworld
 import scipy.ndimage
 import scipy.signal
+
+from stages.synthesize.pitch import LogF0, Pitch, towards
 
 RATE_HZ = 24_000
 FRAME_MS = 5.0
@@ -26,16 +29,6 @@ _SMOOTHING_BINS = 4.0
 """Of the long-term spectrum: about 100 Hz, so that no single harmonic or room mode is copied."""
 _CORRECTION_NEPERS = 1.4
 """12 dB: more would lift noise where the recording or the voice has nothing."""
-_F0_SPREAD_LIMITS = (0.6, 1.6)
-"""How far the spread of F0 may be stretched; beyond, errors of the F0 tracker become audible."""
-
-
-@dataclass(frozen=True)
-class LogF0:
-    """Mean and standard deviation of ln F0 (Hz) over voiced frames."""
-
-    mean: float
-    std: float
 
 
 @dataclass(frozen=True)
@@ -73,9 +66,9 @@ class Matching:
     """float64 (513,): nepers added to the warped envelope's log amplitude."""
 
     @property
-    def changes_nothing(self) -> bool:
-        """Whether the voice is used as it is."""
-        return self.warp == 1.0 and self.source_f0 == self.target_f0 and not self.correction.any()
+    def pitch(self) -> Pitch:
+        """The change of pitch that the synthesiser makes."""
+        return towards(self.source_f0, self.target_f0)
 
 
 def as_it_is(f0: LogF0) -> Matching:
@@ -156,8 +149,18 @@ def warp_frequency(log_envelope: np.ndarray, warp: float) -> np.ndarray:
 
 
 def match(samples: np.ndarray, matching: Matching) -> np.ndarray:
-    """Return float32 (n,) samples at 24 kHz, matched: as many as were given, and in time with them."""
-    return samples if matching.changes_nothing else convert(analyse(samples), matching)
+    """Return float32 (n,) samples at 24 kHz, matched: as many as were given, and in time with them.
+
+    They are at the speaker's pitch already. Without a warp a filter does it, and no vocoder touches the sound.
+    """
+    if matching.warp != 1.0:
+        return convert(analyse(samples), matching)
+    return filtered(samples, matching.correction) if matching.correction.any() else samples
+
+
+def filtered(samples: np.ndarray, correction: np.ndarray) -> np.ndarray:
+    """Return float32 (n,) samples with (513,) nepers added to their spectrum throughout."""
+    return _filtered(samples, correction[None]).astype(np.float32)
 
 
 def convert(analysis: Analysis, matching: Matching) -> np.ndarray:
@@ -169,21 +172,10 @@ def convert(analysis: Analysis, matching: Matching) -> np.ndarray:
     log_envelope = 0.5 * np.log(analysis.envelope)
     change = warp_frequency(log_envelope, matching.warp) + matching.correction - log_envelope
     envelope = np.exp(2 * (log_envelope + change))
-    voiced = pyworld.synthesize(
-        _transferred_f0(analysis, matching), envelope, analysis.aperiodicity, RATE_HZ, FRAME_MS
-    )[: len(analysis.samples)]
+    voiced = pyworld.synthesize(analysis.f0_hz, envelope, analysis.aperiodicity, RATE_HZ, FRAME_MS)
     own = _filtered(analysis.samples, change)
     share = _voiced_share(analysis)
-    return (voiced * share + own * (1 - share)).astype(np.float32)
-
-
-def _transferred_f0(analysis: Analysis, matching: Matching) -> np.ndarray:
-    stretch = np.clip(matching.target_f0.std / max(matching.source_f0.std, 1e-3), *_F0_SPREAD_LIMITS)
-    f0_hz = np.zeros_like(analysis.f0_hz)
-    voiced = analysis.is_voiced
-    deviation = np.log(analysis.f0_hz[voiced]) - matching.source_f0.mean
-    f0_hz[voiced] = np.clip(np.exp(matching.target_f0.mean + stretch * deviation), *F0_RANGE_HZ)
-    return f0_hz
+    return (voiced[: len(analysis.samples)] * share + own * (1 - share)).astype(np.float32)
 
 
 def _voiced_share(analysis: Analysis) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 from stages import sound
 from stages.artifacts import Cast, Phone, PlannedLine, ReadLine, ScriptLine
 from stages.synthesize import casting, matching
-from stages.synthesize.matching import LogF0, Matching
+from stages.synthesize.matching import Matching
+from stages.synthesize.pitch import LogF0
 
 if TYPE_CHECKING:
     from stages.synthesize import Synthesizer
@@ -120,11 +121,11 @@ def speak_line(
     planned_speed = engine.speed_for(line.ipa, voice, wanted_ms)
     for factor in _RETRY_SPEEDS:
         speed = planned_speed * factor
-        utterance = engine.speak(line.ipa, voice, speed)
+        utterance = engine.speak(line.ipa, voice, speed, matched.pitch)
         overrun = _sounding_ms(utterance) / wanted_ms
         if _sounding_ms(utterance) > wanted_ms + _OVERRUN_MS and place.rate <= _HURRIED_RATE:
             speed *= min(overrun, _FASTEST_CORRECTION)
-            utterance = engine.speak(line.ipa, voice, speed)
+            utterance = engine.speak(line.ipa, voice, speed, matched.pitch)
         if _is_speech(utterance, place):
             unhurried_ms = line.duration_ms - line.lead_ms - line.tail_ms
             rate = unhurried_ms / engine.durations(line.ipa, voice, speed).sounding_ms

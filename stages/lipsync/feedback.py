@@ -1,0 +1,152 @@
+"""Looked at again: every drawn mouth is tracked as it stands, and drawn anew where it does not show what it should.
+
+Analysis by synthesis: the landmarks of a retrieved mouth are off by a few hundredths of an IOD, more where it is small
+or bearded, so the drawn gap is too. What is read is subtracted from what is asked, at most :data:`_TRIES` times; the
+best of the drawings is kept, and no frame depends on another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.lipsync.composite import Patch
+from stages.lipsync.detector import FaceReader, FaceReading, surroundings, window_of
+from stages.lipsync.geometry import picture_gap_iod, picture_width_iod
+from stages.lipsync.lips import Shown, shown, shown_mouths
+from stages.lipsync.mouth import MouthPainter
+from stages.lipsync.plan import CLOSURE, LABIODENTAL, SMALL_FACE_PX, FacePlan
+
+_TRIES = 3
+"""For contacts and small faces; one is enough elsewhere."""
+_LOOKS_FROM_STRENGTH = 0.5
+_GAP_TOLERANCE_IOD, _WIDTH_TOLERANCE_IOD = 0.01, 0.015
+_LARGEST_CHANGE_IOD = np.array([0.05, 0.04, 0.0])
+"""A reading that is further off than this is not believed."""
+_PRESSED_JAW_IOD = 0.04
+"""How much further the jaw closes where lips that should meet are read as open."""
+_SMALL_WINDOWS = (2.0, 1.75)
+"""Sides of the windows in which a small face is read, over its own: what is read depends on the window there."""
+_CLEARLY_OPEN_IOD = 0.02
+"""How much wider than closed a small mouth is shown when it is to be open at all."""
+_RESTING_IOD = 0.004
+
+
+class _Drawing(NamedTuple):
+    frame: np.ndarray
+    patch: Patch
+    error: float
+    """How far it is from what it should show, in IOD."""
+    correction: np.ndarray
+    """(3,) what to add to the asked aperture, width and jaw."""
+
+
+@dataclass
+class SeenMouth:
+    """A painter that looks at what it drew."""
+
+    painter: MouthPainter
+    readers: SimpleQueue[FaceReader]
+    """Lent to one thread each."""
+    closed_gap_iod: float
+
+    @property
+    def plan(self) -> FacePlan:
+        """What is painted."""
+        return self.painter.plan
+
+    def draw(self, frame: np.ndarray, row: int) -> tuple[np.ndarray, Patch]:
+        """Return the frame (uint8 (h, w, 3)) with the mouth of this row moved, and what was changed in it."""
+        target, mouths = self.plan.target[row], shown_mouths(self.plan, row)
+        if not self._is_looked_at(row):
+            return self.painter.paint(frame, row, target, mouths)[:2]
+        best = drawing = self._drawing(frame, row, target, mouths)
+        for attempt in range(self._tries(row)):
+            if best.error <= 0:
+                break
+            target = target + drawing.correction
+            if attempt and self.plan.contacts[row]:
+                mouths = [self._firmly_shut(row)]
+            drawing = self._drawing(frame, row, target, mouths)
+            best = min(best, drawing, key=lambda one: one.error)
+        return best.frame, best.patch
+
+    def _tries(self, row: int) -> int:
+        return _TRIES if self.plan.contacts[row] or self._is_small(row) else 1
+
+    def _is_small(self, row: int) -> bool:
+        return bool(self.plan.face_px[row] < SMALL_FACE_PX)
+
+    def _read(self, reader: FaceReader, drawn: np.ndarray, row: int) -> np.ndarray | None:
+        """Return the landmarks (478, 3) px of the drawn face; of a small one their mean over two windows."""
+        known = self.plan.states.landmarks(row, row + 1)[0]
+        windows = _SMALL_WINDOWS if self._is_small(row) else _SMALL_WINDOWS[:1]
+        readings = [read_again(reader, drawn, known, enlarge) for enlarge in windows]
+        seen = [reading.landmarks for reading in readings if reading is not None]
+        return np.mean(seen, axis=0) if seen else None
+
+    def _is_looked_at(self, row: int) -> bool:
+        plan = self.plan
+        speaks = bool(plan.contacts[row]) or abs(plan.target[row, 0] - plan.reach.rest[0]) > _RESTING_IOD
+        return bool(plan.strength[row] >= _LOOKS_FROM_STRENGTH and speaks)
+
+    def _drawing(self, frame: np.ndarray, row: int, target: np.ndarray, mouths: list[Shown]) -> _Drawing:
+        drawn, patch, wanted = self.painter.paint(frame, row, target, mouths)
+        if target is not self.plan.target[row]:
+            wanted = self.painter.wanted_points(row, self.plan.target[row], mouths)
+        reader = self.readers.get()
+        try:
+            seen = self._read(reader, drawn, row)
+        finally:
+            self.readers.put(reader)
+        if seen is None:
+            return _Drawing(drawn, patch, 0.0, np.zeros(3))
+        gap = float(picture_gap_iod(seen))
+        error, correction = self._compared(row, gap, seen, wanted)
+        return _Drawing(drawn, patch._replace(gap_iod=gap), error, correction)
+
+    def _compared(self, row: int, gap: float, seen: np.ndarray, wanted: np.ndarray) -> tuple[float, np.ndarray]:
+        limit = 0.8 * self.closed_gap_iod
+        if self.plan.contacts[row] == CLOSURE:
+            return max(0.0, gap - limit), np.array([min(0.0, limit - gap), 0.0, -_PRESSED_JAW_IOD])
+        asked = float(picture_gap_iod(wanted))
+        if self._is_small(row) and asked > self.closed_gap_iod:
+            asked = max(asked, self.closed_gap_iod + _CLEARLY_OPEN_IOD)
+        off = np.array([asked - gap, 0.0, 0.0])
+        if self.plan.contacts[row] == LABIODENTAL:
+            off[0] = min(0.0, limit - gap)
+        off[1] = float(picture_width_iod(wanted) - picture_width_iod(seen))
+        tolerances = np.array([_GAP_TOLERANCE_IOD, _WIDTH_TOLERANCE_IOD, 0.0])
+        missed = np.maximum(np.abs(off) - tolerances, 0)
+        error = float(missed[0] + 0.5 * missed[1])
+        return error, np.clip(off, -_LARGEST_CHANGE_IOD, _LARGEST_CHANGE_IOD)
+
+    def _firmly_shut(self, row: int) -> Shown:
+        """Return another mouth for a closure: the one of the library that stays closed and is turned most alike."""
+        rows = self.painter.library.rows
+        rows = rows[rows != self.plan.picks[row, 0]]
+        if len(rows) == 0:
+            return shown(self.plan, int(self.plan.picks[row, 0]), 1.0)
+        turned = np.abs(self.plan.states.pose[rows, :2] - self.plan.states.pose[row, :2]).sum(axis=1)
+        cost = self.plan.source[rows, 0] / self.closed_gap_iod + turned / 10
+        return shown(self.plan, int(rows[np.argmin(cost)]), 1.0)
+
+
+def read_again(
+    reader: FaceReader, bgr: np.ndarray, landmarks: np.ndarray, enlarge: float = _SMALL_WINDOWS[0]
+) -> FaceReading | None:
+    """Track a face in a frame where its source landmarks (478, 3) px are known; None where it is not found.
+
+    ``enlarge``: side of the window that is read, over the side of the face.
+    """
+    known = window_of(landmarks)
+    center = landmarks[:, :2].mean(axis=0)
+    near = [
+        (float(np.linalg.norm(reading.landmarks[:, :2].mean(axis=0) - center)), reading)
+        for reading in reader.read(bgr, surroundings(known, enlarge))
+    ]
+    distance, nearest = min(near, key=lambda pair: pair[0], default=(np.inf, None))
+    return nearest if distance < known.side / 2 else None
