@@ -46,4 +46,3 @@ def _apertium() -> Check:
 def _python() -> Check:
     version = ".".join(str(part) for part in sys.version_info[:3])
     return Check(name="python", ok=sys.version_info >= (3, 11), required=True, detail=version)
-

@@ -1,8 +1,8 @@
 """The stages of a dub: plain functions from artifacts to an artifact. No orchestration lives here.
 
 Importing this package switches off whatever usage reporting and hub look-ups the libraries would do: nothing leaves the
-machine. And it keeps numpy's small matrix products on one thread: its pool fights the engines' own threads for the cores.
-Both must happen before the libraries are imported, therefore here.
+machine. And it keeps numpy's small matrix products on one thread: its pool fights the engines' own threads for the
+cores. Both must happen before the libraries are imported, therefore here.
 """
 
 import os

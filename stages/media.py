@@ -130,9 +130,7 @@ def ingest(video: SourceVideo, config: MediaConfig, out: Path, progress: Progres
             width_px=width,
             height_px=height,
             rotation_deg=rotation,
-            fps=Fraction((len(times) - 1) * 1000 / span_ms if span_ms else 1000 / end_ms).limit_denominator(
-                1001
-            ),
+            fps=Fraction((len(times) - 1) * 1000 / span_ms if span_ms else 1000 / end_ms).limit_denominator(1001),
             is_variable_rate=bool(len(intervals) and np.ptp(intervals) > 1.0 + 0.02 * np.median(intervals)),
             frames=len(times),
             end_ms=round(end_ms),
@@ -168,11 +166,7 @@ def frames(video: SourceVideo, media: Media, first: int = 0, last: int | None = 
             time_ms = float((frame.pts * stream.time_base - origin) * 1000)
             if time_ms < times[first] - 0.5:
                 continue
-            shown = (
-                np.rot90(frame.to_ndarray(format="bgr24"), turns)
-                if turns
-                else frame.to_ndarray(format="bgr24")
-            )
+            shown = np.rot90(frame.to_ndarray(format="bgr24"), turns) if turns else frame.to_ndarray(format="bgr24")
             while expected <= last and times[expected] <= time_ms + 0.5:
                 yield np.ascontiguousarray(shown)
                 expected += 1
@@ -213,9 +207,7 @@ class PictureWriter:
         times = np.load(media.file(media.frame_times))
         self._pts = [round(Fraction(float(time)) * MILLISECOND / time_base) for time in times]
         end = round(media.picture.end_ms * MILLISECOND / time_base)
-        self._duration = dict(
-            zip(self._pts, np.diff([*self._pts, max(end, self._pts[-1] + 1)]).tolist(), strict=True)
-        )
+        self._duration = dict(zip(self._pts, np.diff([*self._pts, max(end, self._pts[-1] + 1)]).tolist(), strict=True))
         self._time_base, self._written = time_base, 0
 
     def __enter__(self) -> Self:
@@ -311,9 +303,7 @@ def _frame_times(
                 f"{end_ms / 1000:.1f} s. Copy it again from where it came from."
             )
         if declared_ms > times[-1]:
-            end_ms = min(
-                end_ms, declared_ms
-            )  # an edit list shows the last frame for less than its packet says
+            end_ms = min(end_ms, declared_ms)  # an edit list shows the last frame for less than its packet says
     return times, end_ms
 
 
@@ -339,9 +329,7 @@ def _decode_sound(path: Path, index: int, origin: Fraction, target: Path) -> int
         stream = container.streams[index]
         end = None
         if stream.duration is not None and stream.time_base is not None:
-            end = round(
-                (((stream.start_time or 0) + stream.duration) * stream.time_base - origin) * SAMPLE_RATE_HZ
-            )
+            end = round((((stream.start_time or 0) + stream.duration) * stream.time_base - origin) * SAMPLE_RATE_HZ)
         for frame in container.decode(stream):
             assert isinstance(frame, av.AudioFrame)
             if frame.pts is not None and frame.time_base is not None:

@@ -38,9 +38,7 @@ def profiles() -> tuple[str, ...]:
 class Settings(BaseSettings):
     """Everything that can be set, one section a stage. Unknown keys are errors."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="DUBWRIGHT_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="DUBWRIGHT_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     work: Path = Field(default_factory=lambda: Path(platformdirs.user_cache_dir("dubwright")) / "work")
     """The work folder."""

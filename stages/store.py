@@ -2,8 +2,8 @@
 
 ``<work>/<video sha12>/<stage>/[<language>/]<key12>/`` holds what a stage wrote, with ``manifest.json`` as the mark
 that it is complete. The key is the SHA-256 of the stage's name and version, its configuration, the digests of its
-inputs and those of its models. A stage writes into a temporary sibling that is renamed when it is done; one ``flock`` per
-key lets two runs share the folder (the kernel drops the lock when its holder dies).
+inputs and those of its models. A stage writes into a temporary sibling that is renamed when it is done; one ``flock``
+per key lets two runs share the folder (the kernel drops the lock when its holder dies).
 """
 
 from __future__ import annotations
@@ -124,8 +124,7 @@ def _complete(place: Path, key: str) -> dict[str, Any] | None:
     try:
         manifest = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
         whole = manifest["key"] == key and all(
-            (place / name).is_file() and _sha256(place / name) == digest
-            for name, digest in manifest["files"].items()
+            (place / name).is_file() and _sha256(place / name) == digest for name, digest in manifest["files"].items()
         )
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
         whole = False
@@ -152,9 +151,7 @@ def _produce(
             "seconds": round(time.perf_counter() - started, 3),
             "artifact": artifact.model_dump(mode="json"),
             "files": {
-                str(file.relative_to(scratch)): _sha256(file)
-                for file in sorted(scratch.rglob("*"))
-                if file.is_file()
+                str(file.relative_to(scratch)): _sha256(file) for file in sorted(scratch.rglob("*")) if file.is_file()
             },
         }
         (scratch / _MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -149,5 +149,5 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def stored(run: Run, stage: str, kind: type[ArtifactT]) -> ArtifactT:
     """Read a stage's artifact from the run's work folder."""
-    (manifest,) = run.work.glob(f"*/{stage}/**/manifest.json")
+    (manifest,) = [*run.work.glob(f"*/{stage}/*/manifest.json"), *run.work.glob(f"*/{stage}/pt-BR/*/manifest.json")]
     return kind.model_validate(json.loads(manifest.read_text())["artifact"]).at(manifest.parent)

@@ -51,9 +51,7 @@ def test_frames_can_be_read_from_the_middle(make_clip: MakeClip, tmp_path: Path)
     everything = list(media.frames(video, found))
     assert len(everything) == 50
     part = list(media.frames(video, found, 20, 30))
-    assert len(part) == 11 and all(
-        (one == other).all() for one, other in zip(part, everything[20:31], strict=True)
-    )
+    assert len(part) == 11 and all((one == other).all() for one, other in zip(part, everything[20:31], strict=True))
 
 
 def test_rotation_is_applied(make_clip: MakeClip, tmp_path: Path) -> None:
@@ -81,9 +79,7 @@ def _set_display_matrix(target: Path, source: Path) -> None:
     at = content.index(identity, content.index(b"tkhd"))
     minus = (-(1 << 16) & 0xFFFFFFFF).to_bytes(4, "big")
     width = (48 << 16).to_bytes(4, "big")
-    turned = b"".join(
-        [bytes(4), one, bytes(4), minus, bytes(8), width, bytes(4), (1 << 30).to_bytes(4, "big")]
-    )
+    turned = b"".join([bytes(4), one, bytes(4), minus, bytes(8), width, bytes(4), (1 << 30).to_bytes(4, "big")])
     content[at : at + 36] = turned
     target.write_bytes(content)
 

@@ -70,9 +70,7 @@ def test_a_stage_is_done_once_and_bound_to_its_folder(store: Store) -> None:
     [
         lambda store: store.run(STAGE, ("b",), Config(), "fr", silent),
         lambda store: store.run(STAGE, ("a",), Config(text="bye"), "fr", silent),
-        lambda store: store.run(
-            Stage("note", "", write_note, Note, 2, "note"), ("a",), Config(), "fr", silent
-        ),
+        lambda store: store.run(Stage("note", "", write_note, Note, 2, "note"), ("a",), Config(), "fr", silent),
     ],
     ids=["input", "config", "version"],
 )
@@ -97,9 +95,7 @@ def test_a_damaged_entry_is_redone(store: Store, damage: str) -> None:
 
 def test_a_killed_run_leaves_nothing_that_counts(store: Store) -> None:
     killed = Stage("note", "", slow_note, Note, 1, "note")
-    child = multiprocessing.get_context("fork").Process(
-        target=store.run, args=(killed, ("a",), Config(), "fr", silent)
-    )
+    child = multiprocessing.get_context("fork").Process(target=store.run, args=(killed, ("a",), Config(), "fr", silent))
     child.start()
     while not calls(store):
         time.sleep(0.01)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 TRACK_VERSION = 3
 FACES_VERSION = 1
-SYNC_VERSION = 5
+SYNC_VERSION = 7
 
 
 class TrackConfig(Record):

@@ -120,10 +120,10 @@ def whole(width_px: int, height_px: int) -> Window:
     return Window((width_px - side) / 2, (height_px - side) / 2, side)
 
 
-def surroundings(face: Window, enlarge: float = _ENLARGE) -> Window:
+def surroundings(face: Window) -> Window:
     """Return the window in which a face that was in ``face`` is looked for again."""
-    margin = face.side * (enlarge - 1) / 2
-    return Window(face.x - margin, face.y - margin, face.side * enlarge)
+    margin = face.side * (_ENLARGE - 1) / 2
+    return Window(face.x - margin, face.y - margin, face.side * _ENLARGE)
 
 
 def search_windows(width_px: int, height_px: int, side_px: float) -> Iterator[Window]:

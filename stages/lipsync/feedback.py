@@ -28,10 +28,6 @@ _LARGEST_CHANGE_IOD = np.array([0.05, 0.04, 0.0])
 """A reading that is further off than this is not believed."""
 _PRESSED_JAW_IOD = 0.04
 """How much further the jaw closes where lips that should meet are read as open."""
-_SMALL_WINDOWS = (2.0, 1.75)
-"""Sides of the windows in which a small face is read, over its own: what is read depends on the window there."""
-_CLEARLY_OPEN_IOD = 0.02
-"""How much wider than closed a small mouth is shown when it is to be open at all."""
 _RESTING_IOD = 0.004
 
 
@@ -75,18 +71,8 @@ class SeenMouth:
         return best.frame, best.patch
 
     def _tries(self, row: int) -> int:
-        return _TRIES if self.plan.contacts[row] or self._is_small(row) else 1
-
-    def _is_small(self, row: int) -> bool:
-        return bool(self.plan.face_px[row] < SMALL_FACE_PX)
-
-    def _read(self, reader: FaceReader, drawn: np.ndarray, row: int) -> np.ndarray | None:
-        """Return the landmarks (478, 3) px of the drawn face; of a small one their mean over two windows."""
-        known = self.plan.states.landmarks(row, row + 1)[0]
-        windows = _SMALL_WINDOWS if self._is_small(row) else _SMALL_WINDOWS[:1]
-        readings = [read_again(reader, drawn, known, enlarge) for enlarge in windows]
-        seen = [reading.landmarks for reading in readings if reading is not None]
-        return np.mean(seen, axis=0) if seen else None
+        is_hard = self.plan.contacts[row] or self.plan.face_px[row] < SMALL_FACE_PX
+        return _TRIES if is_hard else 1
 
     def _is_looked_at(self, row: int) -> bool:
         plan = self.plan
@@ -99,26 +85,23 @@ class SeenMouth:
             wanted = self.painter.wanted_points(row, self.plan.target[row], mouths)
         reader = self.readers.get()
         try:
-            seen = self._read(reader, drawn, row)
+            reading = read_again(reader, drawn, self.plan.states.landmarks(row, row + 1)[0])
         finally:
             self.readers.put(reader)
-        if seen is None:
+        if reading is None:
             return _Drawing(drawn, patch, 0.0, np.zeros(3))
-        gap = float(picture_gap_iod(seen))
-        error, correction = self._compared(row, gap, seen, wanted)
+        gap = float(picture_gap_iod(reading.landmarks))
+        error, correction = self._compared(row, gap, reading, wanted)
         return _Drawing(drawn, patch._replace(gap_iod=gap), error, correction)
 
-    def _compared(self, row: int, gap: float, seen: np.ndarray, wanted: np.ndarray) -> tuple[float, np.ndarray]:
+    def _compared(self, row: int, gap: float, reading: FaceReading, wanted: np.ndarray) -> tuple[float, np.ndarray]:
         limit = 0.8 * self.closed_gap_iod
         if self.plan.contacts[row] == CLOSURE:
             return max(0.0, gap - limit), np.array([min(0.0, limit - gap), 0.0, -_PRESSED_JAW_IOD])
-        asked = float(picture_gap_iod(wanted))
-        if self._is_small(row) and asked > self.closed_gap_iod:
-            asked = max(asked, self.closed_gap_iod + _CLEARLY_OPEN_IOD)
-        off = np.array([asked - gap, 0.0, 0.0])
+        off = np.array([float(picture_gap_iod(wanted)) - gap, 0.0, 0.0])
         if self.plan.contacts[row] == LABIODENTAL:
             off[0] = min(0.0, limit - gap)
-        off[1] = float(picture_width_iod(wanted) - picture_width_iod(seen))
+        off[1] = float(picture_width_iod(wanted) - picture_width_iod(reading.landmarks))
         tolerances = np.array([_GAP_TOLERANCE_IOD, _WIDTH_TOLERANCE_IOD, 0.0])
         missed = np.maximum(np.abs(off) - tolerances, 0)
         error = float(missed[0] + 0.5 * missed[1])
@@ -135,18 +118,13 @@ class SeenMouth:
         return shown(self.plan, int(rows[np.argmin(cost)]), 1.0)
 
 
-def read_again(
-    reader: FaceReader, bgr: np.ndarray, landmarks: np.ndarray, enlarge: float = _SMALL_WINDOWS[0]
-) -> FaceReading | None:
-    """Track a face in a frame where its source landmarks (478, 3) px are known; None where it is not found.
-
-    ``enlarge``: side of the window that is read, over the side of the face.
-    """
+def read_again(reader: FaceReader, bgr: np.ndarray, landmarks: np.ndarray) -> FaceReading | None:
+    """Track a face in a frame where its source landmarks (478, 3) px are known; None where it is not found."""
     known = window_of(landmarks)
     center = landmarks[:, :2].mean(axis=0)
     near = [
         (float(np.linalg.norm(reading.landmarks[:, :2].mean(axis=0) - center)), reading)
-        for reading in reader.read(bgr, surroundings(known, enlarge))
+        for reading in reader.read(bgr, surroundings(known))
     ]
     distance, nearest = min(near, key=lambda pair: pair[0], default=(np.inf, None))
     return nearest if distance < known.side / 2 else None

@@ -28,6 +28,8 @@ _MODEL_FRAMES = 1500
 _REFERENCE_FRAMES = 60
 _MIX_MAX_GAP_DIFFERENCE_IOD = 0.05
 _MIX_MIN_GAP_IOD = 0.03
+_MIX_MAX_TEETH_DIFFERENCE = 0.2
+"""Teeth mixed with a dark mouth are a grey ghost."""
 SMALL_FACE_PX = 120.0
 """Faces less high than this have mouths of a few px, in which each of them counts."""
 _TEETH_SHOW_IOD = 0.05
@@ -192,6 +194,8 @@ def choose_mouths(
         chosen = library.rows[path]
         plan.picks[rows, 0] = chosen
         jumps = np.flatnonzero(np.abs(np.diff(frames[chosen])) > 1)
+        alike = np.abs(library.teeth[chosen[jumps + 1]] - library.teeth[chosen[jumps]]) < _MIX_MAX_TEETH_DIFFERENCE
+        jumps = jumps[alike]
         _mix(plan, rows[jumps], chosen[jumps + 1])
         _mix(plan, rows[jumps + 1], chosen[jumps])
 

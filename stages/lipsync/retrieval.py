@@ -23,6 +23,8 @@ _NOT_CLOSED_COST = 25.0
 """A contact is served by a mouth that is closed, wherever the clip has one."""
 _BARRED_COST = 1e9
 _NO_TEETH_COST = 8.0
+_TEETH_JUMP_COST = 3.0
+"""Teeth that come and go with every jump are seen before anything else."""
 _JUMP_COST, _HOLD_COST = 3.0, 0.05
 
 
@@ -107,5 +109,6 @@ def _step_costs(before: np.ndarray, after: np.ndarray, library: MouthStates, lib
     forward = library_rows[after][None] - library_rows[before][:, None]
     moved = (library.features[after][None] - library.features[before][:, None]) / _SCALE_IOD
     turned = (library.pose_deg[after][None] - library.pose_deg[before][:, None])[..., :2] / _POSE_SCALE_DEG
-    jump = _JUMP_COST + 0.1 * (moved**2).sum(axis=-1) + (turned**2).sum(axis=-1)
+    bared = np.abs(library.teeth[after][None] - library.teeth[before][:, None])
+    jump = _JUMP_COST + 0.1 * (moved**2).sum(axis=-1) + (turned**2).sum(axis=-1) + _TEETH_JUMP_COST * bared
     return np.where(forward == 1, 0.0, np.where(forward == 0, _HOLD_COST, np.where(forward == -1, 0.3, jump)))

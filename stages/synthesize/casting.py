@@ -88,11 +88,7 @@ def candidates(speaker_f0: LogF0, voices: Mapping[str, Voice]) -> dict[str, floa
     is_low = speaker_f0.mean < border
     own = {name for name, voice in voices.items() if (np.log(voice.pitch_hz) < border) == is_low}
     is_clear = own and abs(speaker_f0.mean - border) > _CLEAR_PITCH
-    return {
-        name: voice.hurried_cer
-        for name, voice in voices.items()
-        if name in own or not is_clear
-    }
+    return {name: voice.hurried_cer for name, voice in voices.items() if name in own or not is_clear}
 
 
 class Auditions:
