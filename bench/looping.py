@@ -1,4 +1,7 @@
-"""Makes a longer clip by repeating a short one, packet by packet: nothing is encoded again."""
+"""Makes a longer clip by repeating a short one, packet by packet: nothing is encoded again.
+
+Where a stream is longer than the clip, what reaches into the next round is left out.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ def looped(source: Path, target: Path, seconds: float) -> Path:
     rounds = -(-Fraction(seconds) // length)
     with av.open(str(target), "w") as out:
         streams: dict[int, av.stream.Stream] = {}
+        written: dict[int, int] = {}
         for number in range(int(rounds)):
             with av.open(str(source)) as again:
                 for stream in again.streams:
@@ -26,6 +30,9 @@ def looped(source: Path, target: Path, seconds: float) -> Path:
                     shift = round(number * length / packet.time_base)
                     packet.pts += shift
                     packet.dts += shift
-                    packet.stream = streams[packet.stream.index]
+                    if packet.dts <= written.get(packet.stream_index, -1):
+                        continue
+                    written[packet.stream_index] = packet.dts
+                    packet.stream = streams[packet.stream_index]
                     out.mux(packet)
     return target

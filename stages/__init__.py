@@ -12,6 +12,7 @@ os.environ.update(
         "DO_NOT_TRACK": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_OFFLINE": "1",
+        "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime from 1.29 on, also on Linux
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PYANNOTE_METRICS_ENABLED": "false",
     }

@@ -126,6 +126,7 @@ def _lines(shared: Shared, dub: Dub, max_cer: float) -> list[dict[str, Any]]:
                 "speaker": line.speaker,
                 "source_text": line.source_text,
                 "text": line.text,
+                "full_text": line.full_text,
                 "start_ms": line.start_ms,
                 "end_ms": line.end_ms,
                 "spoken_start_ms": voice.start_ms if voice else None,
