@@ -53,10 +53,12 @@ def test_it_ends_well_without_a_network(run: Run) -> None:
     names = sorted(file.name for file in run.out.iterdir())
     assert names == [
         "statement-en.en.srt",
+        "statement-en.pt-BR.ass",
         "statement-en.pt-BR.mp4",
         "statement-en.pt-BR.report.json",
         "statement-en.pt-BR.srt",
         "statement-en.pt-BR.visemes.json",
+        "statement-en.pt-BR.vtt",
     ]
 
 
@@ -162,6 +164,9 @@ def test_subtitles_are_in_both_languages(run: Run) -> None:
     source, dub = (pysubs2.load(str(run.out / f"statement-en.{tag}.srt")) for tag in ("en", "pt-BR"))
     assert "negotiations" in " ".join(event.plaintext for event in source).replace("\n", " ")
     assert "negociações" in " ".join(event.plaintext for event in dub).replace("\n", " ")
+    for kind in ("vtt", "ass"):
+        same = pysubs2.load(str(run.out / f"statement-en.pt-BR.{kind}"))
+        assert [event.plaintext for event in same] == [event.plaintext for event in dub]
     for track in (source, dub):
         assert all(before.end <= after.start for before, after in itertools.pairwise(track))
 

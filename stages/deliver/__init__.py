@@ -18,7 +18,7 @@ from stages.media import printable
 from stages.pipeline import Dub, Shared
 from stages.settings import Settings
 from stages.store import StageRun
-from stages.subtitles import dub_cues, source_cues, write_srt
+from stages.subtitles import dub_cues, source_cues, write_ass, write_srt, write_vtt
 
 
 class Delivery(Record):
@@ -27,6 +27,8 @@ class Delivery(Record):
     target: str
     video: Path
     subtitles: Path
+    subtitles_vtt: Path
+    subtitles_ass: Path
     source_subtitles: Path
     report: Path
     visemes: Path
@@ -77,12 +79,16 @@ def deliver(
         files = {
             "video": f"{stem}.{tag}.mp4",
             "subtitles": f"{stem}.{tag}.srt",
+            "subtitles_vtt": f"{stem}.{tag}.vtt",
+            "subtitles_ass": f"{stem}.{tag}.ass",
             "source_subtitles": f"{stem}.{source}.srt",
             "report": f"{stem}.{tag}.report.json",
             "visemes": f"{stem}.{tag}.visemes.json",
         }
         write_srt(scratch / files["subtitles"], own)
         write_srt(scratch / files["source_subtitles"], heard)
+        write_vtt(scratch / files["subtitles_vtt"], own)
+        write_ass(scratch / files["subtitles_ass"], own)
         _write_json(scratch / files["report"], content)
         _write_json(scratch / files["visemes"], visemes(shared, dub))
         mux(
