@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from av.video.reformatter import ColorRange, Colorspace
 from conftest import MakeClip, tone
 
 from stages import media
@@ -44,6 +45,41 @@ def test_variable_frame_rate_is_kept_through_encoding(make_clip: MakeClip, tmp_p
         stream = again.streams.video[0]
         stamps = sorted(packet.pts * stream.time_base * 1000 for packet in again.demux(stream) if packet.size)
     assert stamps == times_ms
+
+
+@pytest.mark.parametrize("matrix", [Colorspace.ITU709, Colorspace.ITU601, Colorspace.BT2020])
+@pytest.mark.parametrize("color_range", [ColorRange.MPEG, ColorRange.JPEG])
+def test_colours_come_back_in_the_sources_own_matrix_and_range(
+    tmp_path: Path, matrix: Colorspace, color_range: ColorRange
+) -> None:
+    rows, columns = np.mgrid[:96, :128].astype(np.float32)
+    rgb = np.stack([40 + columns, 200 - columns, 40 + 1.5 * rows], axis=-1).astype(np.uint8)
+    shown = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace=matrix, dst_color_range=color_range
+    )
+    with av.open(str(tmp_path / "colours.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "0", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, color_range
+        sound = out.add_stream("aac", rate=48_000, layout="mono")
+        for number in range(5):
+            shown.pts = number
+            out.mux(stream.encode(shown))
+        out.mux(stream.encode(None))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 48_000
+        out.mux([*sound.encode(silence), *sound.encode(None)])
+    video, found = ingested(tmp_path / "colours.mp4", tmp_path / "a")
+    with media.PictureWriter(tmp_path / "again.mp4", video, found, media.EncodeConfig(crf=1)) as writer:
+        for frame in media.frames(video, found):
+            writer.write(frame)
+    planes = []
+    for path in (video.path, tmp_path / "again.mp4"):
+        with av.open(str(path)) as container:
+            planes.append(next(container.decode(video=0)).to_ndarray().astype(int))
+    off = planes[1] - planes[0]
+    assert abs(off[:96].mean()) < 0.2 and np.abs(off[:96]).mean() < 0.5
+    assert abs(off[96:].mean()) < 0.3 and np.abs(off[96:]).mean() < 1.2
 
 
 def test_frames_can_be_read_from_the_middle(make_clip: MakeClip, tmp_path: Path) -> None:

@@ -41,9 +41,9 @@ from stages.progress import Progress
 if TYPE_CHECKING:
     from stages.lipsync.composite import Patch
 
-TRACK_VERSION = 3
+TRACK_VERSION = 4
 FACES_VERSION = 1
-SYNC_VERSION = 7
+SYNC_VERSION = 8
 
 
 class TrackConfig(Record):
