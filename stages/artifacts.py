@@ -335,6 +335,32 @@ class SpeakerFaces(Artifact):
     turns: tuple[FaceTurn, ...]
 
 
+class VisemeHabit(Record):
+    """How one speaker's viseme differs from the pack's."""
+
+    viseme: str
+    """Its label; ``vowel`` and ``consonant`` stand for all that are not named."""
+    phones: int
+    """How many were heard and seen."""
+    offsets: dict[str, float]
+    """By parameter, what is to be added to the pack's target."""
+
+
+class SpeakerHabits(Record):
+    """One speaker's own visemes."""
+
+    speaker: str
+    visemes: tuple[VisemeHabit, ...]
+    reason: str = ""
+    """Why there are none."""
+
+
+class PersonalVisemes(Artifact):
+    """What the source's own speech tells about each speaker's visemes."""
+
+    speakers: tuple[SpeakerHabits, ...]
+
+
 class Viseme(Record):
     """One phone as the mouth makes it, with the kind of contact it must show."""
 

@@ -30,6 +30,7 @@ from stages.artifacts import (
     Inspection,
     Media,
     Mixdown,
+    PersonalVisemes,
     Picture,
     Plan,
     Reading,
@@ -88,6 +89,10 @@ SPEAK = Stage(
     "speak", "Speaking", synthesize.speak, Speech, synthesize.SPEAK_VERSION, "synthesize", "kokoro + world",
     ("kokoro-82m", "ge2e-speaker-encoder"),
 )  # fmt: skip
+PERSONAL = Stage(
+    "personal", "Learning the speakers' own visemes", visemes.personal_visemes, PersonalVisemes,
+    visemes.PERSONAL_VERSION, "visemes",
+)  # fmt: skip
 ARTICULATE = Stage(
     "visemes", "Shaping the mouth", visemes.articulate, Trajectory, visemes.VERSION, "visemes", "dominance"
 )
@@ -107,7 +112,7 @@ INSPECT = Stage(
     ("whisper-base",),
 )  # fmt: skip
 
-SHARED_STAGES = (INGEST, SEPARATE, DIARIZE, TRANSCRIBE, TRACK, FACES)
+SHARED_STAGES = (INGEST, SEPARATE, DIARIZE, TRANSCRIBE, TRACK, FACES, PERSONAL)
 """Done once for a video, whatever the target languages."""
 LANGUAGE_STAGES = (TRANSLATE, CAST, FIT, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT)
 """Done for every target language."""
@@ -132,6 +137,7 @@ class Shared:
     transcript: Transcript
     track: FaceTrack
     faces: SpeakerFaces
+    habits: PersonalVisemes
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,8 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
         translate.check_pair(transcript.language, target, settings.translate)
     track = cast(FaceTrack, run(TRACK, video, clip))
     faces = cast(SpeakerFaces, run(FACES, track, clip, diarization, separation))
-    return Shared(clip, separation, diarization, transcript, track, faces)
+    habits = cast(PersonalVisemes, run(PERSONAL, clip, track, faces, transcript))
+    return Shared(clip, separation, diarization, transcript, track, faces, habits)
 
 
 def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str, settings: Settings) -> Dub:
@@ -188,7 +195,7 @@ def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str, settings
     reading = step(READ, Reading, script, voices)
     plan = step(PLAN, Plan, script, reading, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
-    trajectory = step(ARTICULATE, Trajectory, speech, shared.media)
+    trajectory = step(ARTICULATE, Trajectory, speech, shared.media, shared.habits)
     picture = step(LIPSYNC, Picture, video, shared.media, shared.track, shared.faces, trajectory)
     mixdown = step(MIX, Mixdown, shared.media, separation, shared.transcript, speech)
     inspection = step(INSPECT, Inspection, script, speech, mixdown)

@@ -197,7 +197,9 @@ def test_two_faces_together() -> None:
 
 def test_barred_mouths_do_not_serve() -> None:
     features = np.stack([np.linspace(0.05, 0.15, 40), np.full(40, 0.5), np.full(40, 0.8)], axis=1)
-    library = MouthStates(features, np.zeros((40, 3)), np.zeros((40, 3)), features[:, 0], np.zeros(40))
+    library = MouthStates(
+        features, np.zeros((40, 3)), np.zeros((40, 3)), features[:, 0], np.zeros(40), np.zeros((40, 2))
+    )
     rows = np.arange(40)
     barred = np.abs(rows[:, None] - rows) < 10
     free, kept_away = best_path(library, library, rows, 10), best_path(library, library, rows, 10, barred)

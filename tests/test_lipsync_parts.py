@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -210,7 +211,8 @@ def test_the_mouth_fades_in_and_out_and_never_jumps() -> None:
 def states(features: np.ndarray, settled: np.ndarray | None = None, teeth: np.ndarray | None = None) -> MouthStates:
     settled = features[:, 0] if settled is None else settled
     teeth = np.zeros(len(features)) if teeth is None else teeth
-    return MouthStates(features, np.zeros((len(features), 3)), np.full((len(features), 3), 100.0), settled, teeth)
+    straight, grey = np.zeros((len(features), 3)), np.full((len(features), 3), 100.0)
+    return MouthStates(features, straight, grey, settled, teeth, np.zeros((len(features), 2)))
 
 
 def mouths(apertures: list[float]) -> np.ndarray:
@@ -233,6 +235,23 @@ def test_a_closure_is_served_by_a_closed_mouth_that_stays_closed() -> None:
 def test_a_closed_mouth_is_not_stretched_open() -> None:
     path = best_path(states(mouths([0.1])), states(mouths([0.06, 0.145])), np.arange(2), 2)
     assert path.tolist() == [1]
+
+
+def test_of_equal_mouths_the_one_with_the_frames_own_expression_serves() -> None:
+    wanted, library = states(mouths([0.1])), states(mouths([0.1, 0.1]))
+    smiling = replace(library, expression=np.array([[0.0, 0.0], [0.05, -0.05]]))
+    assert best_path(wanted, smiling, np.array([0, 9]), 2).tolist() == [0]
+    assert best_path(replace(wanted, expression=smiling.expression[1:]), smiling, np.array([0, 9]), 2).tolist() == [1]
+
+
+def test_jumps_happen_while_the_lips_are_shut() -> None:
+    # Two halves of the clip: only the first holds the wide mouth, only the second the one at the end. Between them the
+    # lips shut, and both halves have a shut mouth.
+    first, second = [0.2, 0.2, 0.1, 0.005], [0.005, 0.1, 0.12, 0.12]
+    library = states(mouths(first + second))
+    path = best_path(library, library, np.array([0, 1, 2, 3, 50, 51, 52, 53]), 8)
+    jump = np.flatnonzero(np.diff(path > 3))
+    assert jump.tolist() == [3] or jump.tolist() == [2]
 
 
 # library

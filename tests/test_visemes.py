@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from language_packs import PARAMETERS, load_pack
-from stages.artifacts import Media, Phone, PictureStream, Speech, SpokenLine
+from stages.artifacts import Media, PersonalVisemes, Phone, PictureStream, Speech, SpokenLine
 from stages.errors import InputError
 from stages.visemes import VisemesConfig, articulate
 from stages.visemes.contacts import ContactRules, enforce
@@ -65,6 +65,13 @@ def mouth(
 
 def at(times_ms: np.ndarray, values: np.ndarray, time_ms: float) -> np.ndarray:
     return values[np.argmin(np.abs(times_ms - time_ms))]
+
+
+def test_lips_part_no_faster_than_lips_can():
+    _, values, _ = mouth("papa", each_ms=60)
+    steepest = np.abs(np.diff(values[:, APERTURE])).max() / 10
+    assert 0.9 * 0.85 / 65 < steepest < 1.001 * 0.85 / 65
+    assert (values[values[:, CLOSURE] == 1, APERTURE] == 0).all()
 
 
 lines_of_phones = st.lists(st.tuples(st.sampled_from(ALPHABET), st.integers(20, 200)), min_size=1, max_size=15)
@@ -224,6 +231,9 @@ def media(folder: Path, times_ms: np.ndarray) -> Media:
     ).at(folder)
 
 
+PACK_ONLY = PersonalVisemes(speakers=())
+
+
 class TestStage:
     def test_every_speaker_has_a_mouth_and_rests_while_the_other_speaks(self, tmp_path: Path):
         first = spoken(list("papa"), 500)
@@ -231,7 +241,7 @@ class TestStage:
         speech = Speech(language="pt-BR", engine="kokoro", rate_hz=24000, lines=(first, second)).at(tmp_path)
         times_ms = np.sort(np.random.default_rng(1).uniform(0, 4000, 120))
         seen: list[float] = []
-        trajectory = articulate(speech, media(tmp_path, times_ms), VisemesConfig(), tmp_path, seen.append)
+        trajectory = articulate(speech, media(tmp_path, times_ms), PACK_ONLY, VisemesConfig(), tmp_path, seen.append)
         assert trajectory.speakers == ("S1", "S2") and seen == [0.5, 1.0]
         assert [viseme.contact for viseme in trajectory.visemes] == [
             "closure",
@@ -257,7 +267,7 @@ class TestStage:
         written = []
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
-            articulate(speech, clip, VisemesConfig(), tmp_path / name, lambda share: None)
+            articulate(speech, clip, PACK_ONLY, VisemesConfig(), tmp_path / name, lambda share: None)
             written.append((tmp_path / name / "trajectory.npz").read_bytes())
         assert written[0] == written[1]
 
@@ -267,6 +277,7 @@ class TestStage:
             articulate(
                 speech,
                 media(tmp_path, np.arange(0, 4000, 40.0)),
+                PACK_ONLY,
                 VisemesConfig(),
                 tmp_path,
                 lambda share: None,
@@ -275,7 +286,7 @@ class TestStage:
     def test_a_line_without_phones_leaves_the_mouth_at_rest(self, tmp_path: Path):
         speech = Speech(language="en", engine="kokoro", rate_hz=24000, lines=(spoken([]),)).at(tmp_path)
         trajectory = articulate(
-            speech, media(tmp_path, np.arange(0, 4000, 40.0)), VisemesConfig(), tmp_path, lambda s: None
+            speech, media(tmp_path, np.arange(0, 4000, 40.0)), PACK_ONLY, VisemesConfig(), tmp_path, lambda s: None
         )
         with np.load(tmp_path / trajectory.arrays) as arrays:
             np.testing.assert_array_equal(arrays["S1"], np.tile(REST.astype(np.float32), (100, 1)))

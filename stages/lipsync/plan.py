@@ -12,10 +12,11 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from stages.artifacts import Media, SpeakerFaces, Trajectory, Unsynced, Viseme
 from stages.lipsync import LipsyncConfig, fallback
-from stages.lipsync.articulation import Articulation, features_of, learn
-from stages.lipsync.geometry import fit_poses, reference_face
+from stages.lipsync.articulation import Articulation, learn
+from stages.lipsync.geometry import fit_poses
 from stages.lipsync.landmarks import LIPS, LOWER_FACE
 from stages.lipsync.library import MouthLibrary
+from stages.lipsync.measured import measured, straight_face
 from stages.lipsync.retrieval import MouthStates, best_path
 from stages.lipsync.targets import CLOSURE, LABIODENTAL, SpeakerRange, contacts, speaker_range, target_features
 from stages.lipsync.track_file import FaceStates, unbroken_runs
@@ -25,7 +26,6 @@ _EXPRESSION_MS = 400.0
 _MAX_SPILL_MS = 3000.0
 """A dub that speaks this long before or after its speaker's own turn still moves that turn's face."""
 _MODEL_FRAMES = 1500
-_REFERENCE_FRAMES = 60
 _MIX_MAX_GAP_DIFFERENCE_IOD = 0.05
 _MIX_MIN_GAP_IOD = 0.03
 _MIX_MAX_TEETH_DIFFERENCE = 0.2
@@ -130,8 +130,8 @@ def make_plan(
     states: FaceStates, shots: set[int], demand: Demand, times_ms: np.ndarray, config: LipsyncConfig
 ) -> FacePlan:
     """Plan one face up to the choice of mouth frames; ``shots`` holds the first frames of shots."""
-    reference = _reference(states)
-    source, iod_px = _measure(states, reference)
+    reference = straight_face(states)
+    source, iod_px = measured(states, reference)
     model = _learn(states, reference)
     is_silent = ~demand.wanted[states.frames]
     is_free = ~states.is_hidden if not states.is_hidden.all() else states.is_hidden
@@ -183,8 +183,10 @@ def choose_mouths(
     features, teeth = plan.target.copy(), np.zeros(len(settled))
     bites = (plan.contacts == LABIODENTAL) & (plan.strength == 1)
     features[bites, 0], teeth[bites] = _TEETH_SHOW_IOD, 1.0
-    wanted = MouthStates(features, plan.states.pose, library.skin, settled, teeth)
-    kept = MouthStates(plan.source, plan.states.pose, library.skin, settled, library.teeth).take(library.rows)
+    expression = plan.expression[:, :, :2].reshape(len(settled), -1)
+    wanted = MouthStates(features, plan.states.pose, library.skin, settled, teeth, expression)
+    kept = MouthStates(plan.source, plan.states.pose, library.skin, settled, library.teeth, expression)
+    kept = kept.take(library.rows)
     frames = plan.states.frames
     driven = plan.driven_rows()
     for a, b in unbroken_runs(frames[driven], shots):
@@ -237,22 +239,6 @@ def _stretches(why: dict[int, str]) -> list[Unsynced]:
         else:
             found.append(Unsynced(first_frame=frame, last_frame=frame, reason=reason))
     return found
-
-
-def _reference(states: FaceStates) -> np.ndarray:
-    """Return the mean of the frames that look most straight at the camera."""
-    straight = np.sort(np.argsort(np.abs(states.pose[:, :2]).sum(axis=1), kind="stable")[:_REFERENCE_FRAMES])
-    return reference_face(np.concatenate([states.landmarks(row, row + 1) for row in straight]))
-
-
-def _measure(states: FaceStates, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return features (k, 3) in IOD and the length of an IOD in px (k,)."""
-    features, scales = [], []
-    for _, block in states.blocks():
-        poses = fit_poses(block, reference)
-        features.append(features_of(poses.to_head(block)))
-        scales.append(poses.scale)
-    return np.concatenate(features), np.concatenate(scales)
 
 
 def _learn(states: FaceStates, reference: np.ndarray) -> Articulation:

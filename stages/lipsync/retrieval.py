@@ -15,6 +15,7 @@ _SCALE_IOD = np.array([0.025, 0.045, 0.06])
 _WEIGHTS = np.array([1.0, 0.7, 0.3])
 _POSE_SCALE_DEG, _POSE_WEIGHT = 10.0, 0.5
 _COLOR_SCALE, _COLOR_WEIGHT = 10.0, 0.3
+_EXPRESSION_SCALE_IOD, _EXPRESSION_WEIGHT = 0.02, 1.0
 _OPENED_COST = 12.0
 """Per IOD/10 that a mouth would have to be stretched open: closed lips are two sheets."""
 _CONTACT_IOD, _SHUT_IOD = 0.015, 0.02
@@ -25,7 +26,9 @@ _BARRED_COST = 1e9
 _NO_TEETH_COST = 8.0
 _TEETH_JUMP_COST = 3.0
 """Teeth that come and go with every jump are seen before anything else."""
-_JUMP_COST, _HOLD_COST = 3.0, 0.05
+_JUMP_COST, _HOLD_COST = 6.0, 0.05
+_JUMP_FULL_IOD, _JUMP_SHARES = 0.06, (0.3, 1.5)
+"""A jump is least seen while the lips are shut: its cost grows with the gap, by these shares at least and at most."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,18 @@ class MouthStates:
     """(n,) largest aperture of a frame and its neighbours: landmarks call a mouth closed a frame too early."""
     teeth: np.ndarray
     """(n,) 0-1: how far the upper teeth are seen, or must be seen (0 where they need not)."""
+    expression: np.ndarray
+    """(n, d) IOD: slow displacement of points of the lips, a smile for example."""
 
     def take(self, rows: np.ndarray) -> MouthStates:
         """Return some of the frames."""
         return MouthStates(
-            self.features[rows], self.pose_deg[rows], self.skin[rows], self.settled_gap[rows], self.teeth[rows]
+            self.features[rows],
+            self.pose_deg[rows],
+            self.skin[rows],
+            self.settled_gap[rows],
+            self.teeth[rows],
+            self.expression[rows],
         )
 
 
@@ -76,7 +86,8 @@ def best_path(
             costs = np.where(barred[frame], _BARRED_COST, costs)
         nearest = np.sort(np.argpartition(costs, count - 1)[:count])
         if frame:
-            steps = total[:, None] + _step_costs(choices[frame - 1], nearest, library, library_rows)
+            gap_iod = float(wanted.features[frame - 1 : frame + 1, 0].min())
+            steps = total[:, None] + _step_costs(choices[frame - 1], nearest, library, library_rows, gap_iod)
             origins[frame] = steps.argmin(axis=0)
             total = steps.min(axis=0)
         choices[frame] = nearest
@@ -96,6 +107,8 @@ def _frame_costs(wanted: MouthStates, frame: int, library: MouthStates) -> np.nd
     costs = (difference**2) @ _WEIGHTS
     costs += _POSE_WEIGHT * (((library.pose_deg - wanted.pose_deg[frame]) / _POSE_SCALE_DEG) ** 2)[:, :2].sum(axis=1)
     costs += _COLOR_WEIGHT * (((library.skin - wanted.skin[frame]) / _COLOR_SCALE) ** 2).mean(axis=1)
+    expression = (library.expression - wanted.expression[frame]) / _EXPRESSION_SCALE_IOD
+    costs += _EXPRESSION_WEIGHT * (expression**2).mean(axis=1)
     costs += _OPENED_COST * np.maximum(features[0] - aperture, 0) * 10
     costs += _NO_TEETH_COST * np.maximum(wanted.teeth[frame] - library.teeth, 0)
     if features[0] <= _CONTACT_IOD:
@@ -104,11 +117,18 @@ def _frame_costs(wanted: MouthStates, frame: int, library: MouthStates) -> np.nd
     return costs
 
 
-def _step_costs(before: np.ndarray, after: np.ndarray, library: MouthStates, library_rows: np.ndarray) -> np.ndarray:
-    """Return (k, k) costs from every candidate of the last frame to every one of this."""
+def _step_costs(
+    before: np.ndarray, after: np.ndarray, library: MouthStates, library_rows: np.ndarray, gap_iod: float
+) -> np.ndarray:
+    """Return (k, k) costs from every candidate of the last frame to every one of this, at an asked gap."""
     forward = library_rows[after][None] - library_rows[before][:, None]
     moved = (library.features[after][None] - library.features[before][:, None]) / _SCALE_IOD
     turned = (library.pose_deg[after][None] - library.pose_deg[before][:, None])[..., :2] / _POSE_SCALE_DEG
     bared = np.abs(library.teeth[after][None] - library.teeth[before][:, None])
-    jump = _JUMP_COST + 0.1 * (moved**2).sum(axis=-1) + (turned**2).sum(axis=-1) + _TEETH_JUMP_COST * bared
+    jump = (
+        _JUMP_COST * np.clip(gap_iod / _JUMP_FULL_IOD, *_JUMP_SHARES)
+        + 0.1 * (moved**2).sum(axis=-1)
+        + (turned**2).sum(axis=-1)
+        + _TEETH_JUMP_COST * bared
+    )
     return np.where(forward == 1, 0.0, np.where(forward == 0, _HOLD_COST, np.where(forward == -1, 0.3, jump)))

@@ -79,6 +79,22 @@ def target_features(parameters: np.ndarray, reach: SpeakerRange) -> np.ndarray:
     return np.stack([np.maximum(aperture, 0.0), width, jaw], axis=1)
 
 
+def parameters_of(features: np.ndarray, reach: SpeakerRange) -> dict[str, np.ndarray]:
+    """Return what measured aperture, width and jaw (n, 3) in IOD are as parameters: :func:`target_features` undone.
+
+    Protrusion is not measured; what it narrows counts as width.
+    """
+    rest = reach.rest
+    wider = (features[:, 1] - rest[1]) / np.where(
+        features[:, 1] > rest[1], reach.width_95 - rest[1], rest[1] - reach.width_5
+    )
+    return {
+        "aperture": _WIDEST_VOWEL * (features[:, 0] - rest[0]) / (reach.aperture_95 - rest[0]),
+        "width": 0.5 + wider * np.where(wider > 0, _SPREAD_WIDTH, _ROUND_WIDTH),
+        "jaw": _JAW_OF_OPEN_VOWEL * (features[:, 2] - rest[2]) / (reach.jaw_95 - rest[2]),
+    }
+
+
 def contacts(parameters: np.ndarray) -> np.ndarray:
     """Return int8 (n,): which contact trajectory rows (n, 9) are, 0 where none."""
     column = {name: parameters[:, PARAMETERS.index(name)] for name in ("closure", "lip_to_teeth")}

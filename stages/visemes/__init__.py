@@ -1,4 +1,4 @@
-"""Where the lips must be in every frame, from the phones of the spoken dub.
+"""Where the lips must be in every frame, from the phones of the spoken dub and the speaker's own way with them.
 
 Blending after Cohen & Massaro (1993), windows after JALI (Edwards et al. 2016), then the contacts that must
 be seen.
@@ -12,14 +12,26 @@ import numpy as np
 from pydantic import Field
 
 from language_packs import PackError, load_pack
-from stages.artifacts import Media, Record, Speech, Trajectory, Viseme
+from stages.artifacts import (
+    FaceTrack,
+    Media,
+    PersonalVisemes,
+    Record,
+    SpeakerFaces,
+    Speech,
+    Trajectory,
+    Transcript,
+    Viseme,
+)
 from stages.errors import InputError
 from stages.progress import Progress
 from stages.visemes.contacts import ContactRules, enforce
 from stages.visemes.gestures import gestures_of
+from stages.visemes.personal import personal, with_habits
 from stages.visemes.trajectory import Timing, blend
 
-VERSION = 1
+VERSION = 2
+PERSONAL_VERSION = 1
 
 
 class VisemesConfig(Record):
@@ -45,9 +57,50 @@ class VisemesConfig(Record):
     """Fewest closed frames where the frame rate has them."""
     labiodental_aperture: float = Field(default=0.06, ge=0, le=1)
     """Widest opening while the lower lip is at the teeth."""
+    opening_ms: float = Field(default=65.0, gt=0)
+    """Shortest time from a contact to an open vowel, and back."""
+
+    @property
+    def timing(self) -> Timing:
+        """The windows of a gesture."""
+        return Timing(
+            onset_ms=self.onset_ms,
+            decay_ms=self.decay_ms,
+            protrusion_ms=self.protrusion_ms,
+            hold_share=self.hold_share,
+            rounding_share=self.rounding_share,
+            reference_phone_ms=self.reference_phone_ms,
+            floor_ms=self.window_floor_ms,
+        )
+
+    @property
+    def rules(self) -> ContactRules:
+        """How contacts are made."""
+        return ContactRules(
+            closure_ms=self.closure_ms,
+            closure_frames=self.closure_frames,
+            labiodental_aperture=self.labiodental_aperture,
+            hold_share=self.hold_share,
+            opening_ms=self.opening_ms,
+        )
 
 
-def articulate(speech: Speech, media: Media, config: VisemesConfig, out: Path, progress: Progress) -> Trajectory:
+def personal_visemes(
+    media: Media,
+    track: FaceTrack,
+    faces: SpeakerFaces,
+    transcript: Transcript,
+    config: VisemesConfig,
+    out: Path,
+    progress: Progress,
+) -> PersonalVisemes:
+    """Learn from the source how each speaker's visemes differ from the pack's. Writes no file."""
+    return personal(media, track, faces, transcript, config.timing)
+
+
+def articulate(
+    speech: Speech, media: Media, habits: PersonalVisemes, config: VisemesConfig, out: Path, progress: Progress
+) -> Trajectory:
     """Write the trajectory of every speaker's mouth at the clip's own frame times.
 
     Raises:
@@ -58,29 +111,15 @@ def articulate(speech: Speech, media: Media, config: VisemesConfig, out: Path, p
     except PackError as error:
         raise InputError(str(error)) from None
     times_ms = np.load(media.file(media.frame_times))
-    timing = Timing(
-        onset_ms=config.onset_ms,
-        decay_ms=config.decay_ms,
-        protrusion_ms=config.protrusion_ms,
-        hold_share=config.hold_share,
-        rounding_share=config.rounding_share,
-        reference_phone_ms=config.reference_phone_ms,
-        floor_ms=config.window_floor_ms,
-    )
-    rules = ContactRules(
-        closure_ms=config.closure_ms,
-        closure_frames=config.closure_frames,
-        labiodental_aperture=config.labiodental_aperture,
-        hold_share=config.hold_share,
-    )
+    own = {each.speaker: each for each in habits.speakers}
     speakers = tuple(dict.fromkeys(line.speaker for line in speech.lines))
     arrays: dict[str, np.ndarray] = {}
     visemes: list[Viseme] = []
     for done, speaker in enumerate(speakers, start=1):
         lines = [line for line in speech.lines if line.speaker == speaker]
-        gestures = gestures_of(lines, pack.overrides)
-        values, speaking = blend(gestures, times_ms, timing)
-        arrays[speaker] = enforce(values, gestures, times_ms, rules).astype(np.float32)
+        gestures = with_habits(gestures_of(lines, pack.overrides), own.get(speaker))
+        values, speaking = blend(gestures, times_ms, config.timing)
+        arrays[speaker] = enforce(values, gestures, times_ms, config.rules).astype(np.float32)
         arrays[f"{speaker}.speaking"] = speaking
         visemes += [
             Viseme(

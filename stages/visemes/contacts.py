@@ -19,6 +19,7 @@ from stages.visemes.gestures import Gesture
 _APERTURE = PARAMETERS.index("aperture")
 _CLOSURE = PARAMETERS.index("closure")
 _LIP_TO_TEETH = PARAMETERS.index("lip_to_teeth")
+_OPEN_VOWEL = 0.85
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class ContactRules:
     closure_frames: int = 2
     labiodental_aperture: float = 0.06
     hold_share: float = 0.75
+    opening_ms: float = 65.0
+    """Shortest time from a contact to an open vowel: lips part at 150-250 mm/s (Loefqvist & Gracco 1997, "Lip and jaw
+    kinematics in bilabial stop consonant production"), an open vowel is 12-16 mm."""
 
 
 def enforce(values: np.ndarray, gestures: Sequence[Gesture], times_ms: np.ndarray, rules: ContactRules) -> np.ndarray:
@@ -59,7 +63,16 @@ def enforce(values: np.ndarray, gestures: Sequence[Gesture], times_ms: np.ndarra
             made[touching, _LIP_TO_TEETH] = 1.0
             made[touching, _CLOSURE] = 0.0
             made[touching, _APERTURE] = np.minimum(made[touching, _APERTURE], rules.labiodental_aperture)
+    made[:, _APERTURE] = _no_faster(made[:, _APERTURE], times_ms, _OPEN_VOWEL / rules.opening_ms)
     return made
+
+
+def _no_faster(values: np.ndarray, times_ms: np.ndarray, most_per_ms: float) -> np.ndarray:
+    """Return the largest curve (n,) that is nowhere above ``values`` and nowhere steeper: contacts keep their place."""
+    slow = values.copy()
+    for here, before in [(n, n - 1) for n in range(1, len(slow))] + [(n, n + 1) for n in range(len(slow) - 2, -1, -1)]:
+        slow[here] = min(slow[here], slow[before] + most_per_ms * abs(times_ms[here] - times_ms[before]))
+    return slow
 
 
 def _is_shown(gesture: Gesture, times_ms: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from language_packs import PARAMETERS
+from language_packs import PARAMETERS, Parameter
 from stages.visemes.gestures import Gesture, local_length_ms, rounding_onset_ms, spread_end_ms
 
 REST = np.array([0.5 if parameter == "width" else 0.0 for parameter in PARAMETERS])
@@ -84,6 +84,38 @@ def blend(gestures: Sequence[Gesture], times_ms: np.ndarray, timing: Timing) -> 
     speaking &= weights.min(axis=1) > 0
     values[speaking] = total[speaking] / weights[speaking]
     return np.clip(values, 0.0, 1.0), speaking
+
+
+def shares(
+    gestures: Sequence[Gesture],
+    groups: np.ndarray,
+    count: int,
+    times_ms: np.ndarray,
+    timing: Timing,
+    parameter: Parameter,
+) -> np.ndarray:
+    """Return (frames, count): how far each group of gestures decides a parameter in each frame; the rest is silence.
+
+    Adding ``d`` to the targets of all gestures of a group adds ``shares * d`` to what :func:`blend` returns.
+
+    Args:
+        gestures: in order of time, at least one.
+        groups: int (gestures,) below ``count``.
+        count: how many groups there are.
+        times_ms: (frames,) presentation times, increasing.
+        timing: the windows.
+        parameter: one of ``PARAMETERS``.
+    """
+    plain, rounded = _envelopes(gestures, timing)
+    is_rounding = bool(_ROUNDING[PARAMETERS.index(parameter)])
+    envelopes, sharpness = (rounded, _ROUNDING_SHARPNESS) if is_rounding else (plain, _SHARPNESS)
+    frame, gesture, envelope = _samples(envelopes, times_ms, sharpness)
+    dominances = np.array([g.articulation.dominances[parameter] for g in gestures])
+    weight = envelope * dominances[gesture]
+    places = frame * count + groups[gesture]
+    felt = np.bincount(places, weight, len(times_ms) * count).reshape(len(times_ms), count)
+    whole = felt.sum(axis=1) + _rest_weight(gestures, plain, times_ms)
+    return felt / np.where(whole > 0, whole, 1.0)[:, None]
 
 
 def _envelopes(gestures: Sequence[Gesture], timing: Timing) -> tuple[_Envelopes, _Envelopes]:
