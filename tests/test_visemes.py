@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from stages.errors import InputError
 from stages.visemes import VisemesConfig, articulate
 from stages.visemes.contacts import ContactRules, enforce
 from stages.visemes.gestures import gestures_of
+from stages.visemes.intensity import levels_db, with_intensity
 from stages.visemes.trajectory import REST, Timing, blend
 
 JAW, APERTURE, WIDTH, PROTRUSION, _, CLOSURE, LIP_TO_TEETH = range(7)
@@ -234,11 +236,32 @@ def media(folder: Path, times_ms: np.ndarray) -> Media:
 PACK_ONLY = PersonalVisemes(speakers=())
 
 
+def sounding(folder: Path, lines: tuple[SpokenLine, ...], language: str = "en") -> Speech:
+    """Speech whose second half of every line is twice as loud as the first."""
+    for line in lines:
+        samples = 0.1 * np.sin(np.arange(24 * (line.end_ms - line.start_ms)) / 8)
+        samples[len(samples) // 2 :] *= 2
+        soundfile.write(folder / line.sound, samples, 24000)
+    return Speech(language=language, engine="kokoro", rate_hz=24000, lines=lines).at(folder)
+
+
+def test_louder_vowels_open_the_jaw_further(tmp_path: Path):
+    line = spoken(list("patapata"), 1000, 100)
+    speech = sounding(tmp_path, (line,))
+    gestures = gestures_of([line], {})
+    levels = levels_db(gestures, [line], speech)
+    assert np.round(levels[4:] - levels[:4]).tolist() == [6.0] * 4
+    jaw = [gesture.articulation.targets["jaw"] for gesture in with_intensity(gestures, levels)]
+    flat = [gesture.articulation.targets["jaw"] for gesture in gestures]
+    assert jaw[5] / flat[5] == pytest.approx(1.075, abs=0.01) and jaw[1] / flat[1] == pytest.approx(0.925, abs=0.01)
+    assert jaw[0] == flat[0] and jaw[2] == flat[2]
+
+
 class TestStage:
     def test_every_speaker_has_a_mouth_and_rests_while_the_other_speaks(self, tmp_path: Path):
         first = spoken(list("papa"), 500)
         second = spoken(list("fufu"), 2500, line_id=2).model_copy(update={"speaker": "S2"})
-        speech = Speech(language="pt-BR", engine="kokoro", rate_hz=24000, lines=(first, second)).at(tmp_path)
+        speech = sounding(tmp_path, (first, second), "pt-BR")
         times_ms = np.sort(np.random.default_rng(1).uniform(0, 4000, 120))
         seen: list[float] = []
         trajectory = articulate(speech, media(tmp_path, times_ms), PACK_ONLY, VisemesConfig(), tmp_path, seen.append)
@@ -262,7 +285,7 @@ class TestStage:
             assert not arrays["S1.speaking"][late].any() and arrays["S2.speaking"][late].any()
 
     def test_the_same_speech_gives_the_same_bytes(self, tmp_path: Path):
-        speech = Speech(language="en", engine="kokoro", rate_hz=24000, lines=(spoken(list("pastu")),)).at(tmp_path)
+        speech = sounding(tmp_path, (spoken(list("pastu")),))
         clip = media(tmp_path, np.arange(0, 4000, 40.0))
         written = []
         for name in ("a", "b"):

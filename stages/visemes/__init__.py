@@ -27,10 +27,11 @@ from stages.errors import InputError
 from stages.progress import Progress
 from stages.visemes.contacts import ContactRules, enforce
 from stages.visemes.gestures import gestures_of
+from stages.visemes.intensity import levels_db, with_intensity
 from stages.visemes.personal import personal, with_habits
 from stages.visemes.trajectory import Timing, blend
 
-VERSION = 2
+VERSION = 3
 PERSONAL_VERSION = 1
 
 
@@ -118,6 +119,7 @@ def articulate(
     for done, speaker in enumerate(speakers, start=1):
         lines = [line for line in speech.lines if line.speaker == speaker]
         gestures = with_habits(gestures_of(lines, pack.overrides), own.get(speaker))
+        gestures = with_intensity(gestures, levels_db(gestures, lines, speech))
         values, speaking = blend(gestures, times_ms, config.timing)
         arrays[speaker] = enforce(values, gestures, times_ms, config.rules).astype(np.float32)
         arrays[f"{speaker}.speaking"] = speaking
