@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 TRACK_VERSION = 4
 FACES_VERSION = 1
-SYNC_VERSION = 9
+SYNC_VERSION = 10
 
 
 class TrackConfig(Record):
