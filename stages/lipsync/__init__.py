@@ -10,7 +10,8 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 ``targets lips``          trajectory -> this speaker's lips (with ``articulation``, the model of the lower face)
 ``library retrieval``     mouth frames of the clip, and which one serves each frame
 ``warp composite mouth``  the mesh, and the way back into the picture
-``occlusion fallback``    where the mouth is hidden, turned away or too small to be driven
+``occlusion departure``   where the face is hidden, and which parts of it (``chart``; ``cover``: laid over the picture)
+``fallback``              where the mouth is hidden, turned away or too small to be driven
 ``plan render``           where the mouth is driven and how strongly; the frames made
 ``feedback``              every drawn mouth tracked again, and drawn anew where it is off
 ``closures``              closing phones tracked again in the result (all figures: :mod:`stages.evaluate`)
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 TRACK_VERSION = 4
 FACES_VERSION = 1
-SYNC_VERSION = 10
+SYNC_VERSION = 11
 
 
 class TrackConfig(Record):

@@ -62,6 +62,20 @@ def blend_bands(over: np.ndarray, under: np.ndarray, mask: np.ndarray) -> np.nda
     return blended
 
 
+def spread_by_sampling(kept: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Return ``kept`` (h, w) 0-1 grown to the pixels that would sample, at ``place`` (h, w, 2), what it keeps.
+
+    A thing whose own pixels stay must not appear a second time beside itself.
+    """
+    sampled = cv2.remap(kept, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.maximum(kept, sampled)
+
+
+def keep_source(source: np.ndarray, rendered: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return float32 (h, w, 3): ``rendered`` where ``kept`` (h, w) is 0, ``source`` (uint8) where it is 1."""
+    return rendered + kept[..., None] * (source - rendered)
+
+
 def paste(frame: np.ndarray, box: Box, rendered: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Return a copy of ``frame`` with ``rendered`` (float32 (h, w, 3)) in the box where ``moved`` (bool (h, w))."""
     result = frame.copy()

@@ -58,7 +58,10 @@ class SeenMouth:
         return self.painter.plan
 
     def draw(self, frame: np.ndarray, row: int) -> tuple[np.ndarray, Patch]:
-        """Return the frame (uint8 (h, w, 3)) with the mouth of this row moved, and what was changed in it."""
+        """Return the frame (uint8 (h, w, 3)) with the mouth of this row moved, and what was changed in it.
+
+        Where something lies in front of the mouth a reading would be a guess: it is drawn once and not looked at.
+        """
         target, mouths = self.plan.target[row], shown_mouths(self.plan, row)
         if not self._is_looked_at(row):
             return self.painter.paint(frame, row, target, mouths)[:2]
@@ -80,7 +83,8 @@ class SeenMouth:
     def _is_looked_at(self, row: int) -> bool:
         plan = self.plan
         speaks = bool(plan.contacts[row]) or abs(plan.target[row, 0] - plan.reach.rest[0]) > _RESTING_IOD
-        return bool(plan.strength[row] >= _LOOKS_FROM_STRENGTH and speaks)
+        is_whole = not plan.states.cover.touches_mouth[row]
+        return bool(plan.strength[row] >= _LOOKS_FROM_STRENGTH and speaks and is_whole)
 
     def _drawing(self, frame: np.ndarray, row: int, target: np.ndarray, mouths: list[Shown]) -> _Drawing:
         drawn, patch, wanted = self.painter.paint(frame, row, target, mouths)

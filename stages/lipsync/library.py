@@ -56,9 +56,12 @@ class MouthLibrary:
         self._path, self._file = path, path.open("w+b")
         self._entries: dict[int, _Entry] = {}
 
-    def add(self, row: int, bgr: np.ndarray, landmarks: np.ndarray) -> None:
-        """Take what is needed of a frame (uint8 (h, w, 3)) with the face's landmarks (478, 3) px."""
-        self.skin[row] = skin_color(bgr, landmarks)
+    def add(self, row: int, bgr: np.ndarray, landmarks: np.ndarray, seen: np.ndarray) -> None:
+        """Take what is needed of a frame (uint8 (h, w, 3)) with the face's landmarks (478, 3) px.
+
+        ``seen``, bool (16,), says which of the :data:`SKIN` points nothing lies in front of.
+        """
+        self.skin[row] = skin_color(bgr, landmarks, seen)
         self.teeth[row] = teeth_seen(bgr, landmarks, float(self.skin[row].mean()))
         if row not in self._kept:
             return
@@ -95,11 +98,12 @@ def chosen_rows(usable: np.ndarray, limit: int) -> np.ndarray:
     return np.concatenate([runs[run][:_RUN_FRAMES] for run in taken])
 
 
-def skin_color(bgr: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Return the mean BGR of 5x5 px around the :data:`SKIN` points."""
+def skin_color(bgr: np.ndarray, landmarks: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return the mean BGR of 5x5 px around those :data:`SKIN` points that are ``seen``, bool (16,); else around all."""
     height, width = bgr.shape[:2]
-    x = np.clip(np.rint(landmarks[SKIN, 0]).astype(int), 2, width - 3)
-    y = np.clip(np.rint(landmarks[SKIN, 1]).astype(int), 2, height - 3)
+    points = SKIN[seen] if seen.any() else SKIN
+    x = np.clip(np.rint(landmarks[points, 0]).astype(int), 2, width - 3)
+    y = np.clip(np.rint(landmarks[points, 1]).astype(int), 2, height - 3)
     offsets_y, offsets_x = np.mgrid[-2:3, -2:3].reshape(2, -1)
     pixels = bgr[y[:, None] + offsets_y, x[:, None] + offsets_x]
     return pixels.reshape(-1, 3).mean(axis=0)

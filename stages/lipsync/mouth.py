@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stages.lipsync.composite import Box, Patch, blend_bands, paste, soft_mask
+from stages.lipsync.composite import Box, Patch, blend_bands, keep_source, paste, soft_mask, spread_by_sampling
 from stages.lipsync.geometry import fit_poses
 from stages.lipsync.landmarks import OUTER_RING
 from stages.lipsync.library import MouthLibrary, color_gains
@@ -77,6 +77,12 @@ class MouthPainter:
         moved[y, x] |= reach[..., 0] > 0
         opacity = np.zeros(moved.shape, dtype=np.float32)
         opacity[y, x] = cover * strength
+        kept = self.plan.states.cover.kept(row, source - origin, moved.shape)
+        if kept is not None:
+            kept = spread_by_sampling(kept, place)
+            skin = keep_source(part, skin, kept)
+            moved &= kept < 1
+            opacity *= 1 - kept
         return paste(frame, box, skin, moved), Patch(box, moved, opacity), placed
 
     def _mouth(

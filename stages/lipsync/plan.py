@@ -134,8 +134,7 @@ def make_plan(
     source, iod_px = measured(states, reference)
     model = _learn(states, reference)
     is_silent = ~demand.wanted[states.frames]
-    is_free = ~states.is_hidden if not states.is_hidden.all() else states.is_hidden
-    reach = speaker_range(source[is_free], is_silent[is_free])
+    reach = speaker_range(source[states.is_free], is_silent[states.is_free])
     row_times = times_ms[states.frames]
     asked = target_features(demand.parameters[states.frames], reach)
     face_px = iod_px * float(np.ptp(reference[:, 1]))
@@ -242,7 +241,7 @@ def _stretches(why: dict[int, str]) -> list[Unsynced]:
 
 
 def _learn(states: FaceStates, reference: np.ndarray) -> Articulation:
-    free = np.flatnonzero(~states.is_hidden) if not states.is_hidden.all() else np.arange(len(states.frames))
+    free = np.flatnonzero(states.is_free)
     step = max(1, -(-len(free) // _MODEL_FRAMES))
     rows = [states.landmarks(row, row + 1) for row in free[::step].tolist()]
     sample = np.concatenate(rows)

@@ -24,7 +24,7 @@ from stages.lipsync.composite import Patch
 from stages.lipsync.detector import FaceReader
 from stages.lipsync.fallback import allowed_strength
 from stages.lipsync.feedback import SeenMouth
-from stages.lipsync.library import MouthLibrary, chosen_rows
+from stages.lipsync.library import SKIN, MouthLibrary, chosen_rows
 from stages.lipsync.mouth import MouthPainter
 from stages.lipsync.plan import SMALL_FACE_PX, Demand, FacePlan, choose_mouths, demands, make_plan, unsynced
 from stages.lipsync.track_file import FaceStates
@@ -150,7 +150,8 @@ def _fill(
         for face, plan in plans.items():
             row = plan.states.row(index)
             if row is not None:
-                libraries[face].add(row, bgr, plan.states.landmarks(row, row + 1)[0])
+                seen = plan.states.cover.is_seen(row, SKIN)
+                libraries[face].add(row, bgr, plan.states.landmarks(row, row + 1)[0], seen)
         progress(_LIBRARY_SHARE * (index + 1) / media.picture.frames)
     for library in libraries.values():
         library.flush()
@@ -180,6 +181,6 @@ def _drawn(painters: dict[int, SeenMouth], index: int, bgr: np.ndarray) -> tuple
 
 
 def _usable_rows(plan: FacePlan, config: LipsyncConfig) -> np.ndarray:
-    """Return the rows whose mouths can be shown: seen well enough, from not too far aside."""
-    usable = np.flatnonzero(allowed_strength(plan.states, plan.face_px, config) > 0)
+    """Return the rows whose mouths can be shown: seen whole and well enough, from not too far aside."""
+    usable = np.flatnonzero((allowed_strength(plan.states, plan.face_px, config) > 0) & plan.states.is_free)
     return usable if len(usable) else np.arange(len(plan.face_px))

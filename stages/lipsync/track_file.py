@@ -16,9 +16,10 @@ from numpy.lib import format as npy
 from scipy.signal import savgol_filter
 
 from stages.artifacts import FaceTrack
+from stages.lipsync.cover import Cover
 from stages.lipsync.detector import FaceReading
 from stages.lipsync.landmarks import COUNT, GAP_PAIRS, LOWER_LIP_ROWS, UPPER_LIP_ROWS
-from stages.lipsync.occlusion import hidden_frames
+from stages.lipsync.occlusion import Sights, hidden_frames
 
 _BLOCK_FRAMES = 500
 _OWN_GAP = 0.6
@@ -50,7 +51,7 @@ class TrackWriter:
     def finish(
         self,
         target: Path,
-        keep: dict[int, np.ndarray],
+        keep: dict[int, Sights],
         breaks: set[int],
         landmark_window: int,
         pose_window: int,
@@ -59,20 +60,21 @@ class TrackWriter:
 
         Args:
             target: the archive to write.
-            keep: by face id, which stays as it is, the likeness (k,) of :mod:`stages.lipsync.occlusion`.
+            keep: by face id, which stays as it is, what :mod:`stages.lipsync.occlusion` saw of its k frames.
             breaks: first frames of shots: nothing is smoothed across them or across missing frames.
             landmark_window: frames of the zero-phase Savitzky-Golay filter (order 2) of the landmarks.
             pose_window: the same for the three angles.
         """
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for face, likeness in keep.items():
+            for face, sights in keep.items():
                 frames = np.array(self.frames[face], dtype=np.int32)
                 runs = list(unbroken_runs(frames, breaks))
                 poses = np.stack(self._poses[face])
                 poses = np.concatenate([_smooth(poses[a:b], pose_window) for a, b in runs])
                 _write_member(archive, f"frames_{face}", frames)
                 _write_member(archive, f"pose_{face}", poses.astype(np.float32))
-                _write_member(archive, f"likeness_{face}", likeness.astype(np.float32))
+                for name, seen in sights._asdict().items():
+                    _write_member(archive, f"{name}_{face}", seen)
                 _write_member(archive, f"blendshapes_{face}", np.stack(self._blendshapes[face]))
                 with _member(archive, f"landmarks_{face}") as member:
                     _write_header(member, (len(frames), COUNT, 3))
@@ -110,8 +112,15 @@ class FaceStates:
             """int32 (k,), ascending."""
             self.pose: np.ndarray = arrays[f"pose_{face}"]
             """float32 (k, 3) degrees."""
-            self.is_hidden: np.ndarray = hidden_frames(arrays[f"likeness_{face}"], self.frames)
-            """bool (k,): the lower face lies behind something."""
+            sights = Sights(*(arrays[f"{name}_{face}"] for name in Sights._fields))
+        self.cover = Cover(sights, self.frames)
+        """What lies in front of parts of the face."""
+        self.is_hidden: np.ndarray = hidden_frames(sights.likeness, self.cover.hidden_lips, self.frames)
+        """bool (k,): the lower face lies behind something."""
+        self.is_free: np.ndarray = ~(self.is_hidden | self.cover.touches_mouth)
+        """bool (k,): the mouth is seen whole; all rows, where that is so in none."""
+        if not self.is_free.any():
+            self.is_free[:] = True
         self._offset = _data_offset(self._path, f"landmarks_{face}.npy")
 
     def landmarks(self, first: int = 0, last: int | None = None) -> np.ndarray:

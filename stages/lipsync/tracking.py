@@ -52,8 +52,8 @@ def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, prog
                 writer.add(face, index, reading)
                 sights.add(face, bgr, reading.landmarks)
             progress((index + 1) / media.picture.frames)
-    likeness = {face: sights.likeness(face) for face in writer.frames}
-    kept = {face: likeness[face] for face, frames in writer.frames.items() if len(frames) >= config.min_face_frames}
+    seen = {face: sights.finish(face) for face in writer.frames}
+    kept = {face: seen[face] for face, frames in writer.frames.items() if len(frames) >= config.min_face_frames}
     fps = float(media.picture.fps)
     landmark_window, pose_window = (
         filter_frames(length_ms, fps) for length_ms in (config.landmark_smoothing_ms, config.pose_smoothing_ms)
