@@ -34,6 +34,8 @@ SMALL_FACE_PX = 120.0
 """Faces less high than this have mouths of a few px, in which each of them counts."""
 _TEETH_SHOW_IOD = 0.05
 """Gap of the mouths that are looked through for upper teeth to bite on."""
+_OWN_MOUTH_BELOW = 0.6
+"""Strength of a mouth that comes out from behind something, or goes there."""
 _LIP_ROWS = np.searchsorted(LOWER_FACE, LIPS)
 
 
@@ -188,9 +190,16 @@ def choose_mouths(
     kept = kept.take(library.rows)
     frames = plan.states.frames
     driven = plan.driven_rows()
+    # Beside frames in which it is hidden, a mouth goes over from its own pixels, so that nothing pops up in it.
+    beside_hidden = maximum_filter1d(plan.states.is_hidden, 4 * config.transition_frames + 1)
+    emerging = beside_hidden & (plan.strength < _OWN_MOUTH_BELOW)
     for a, b in unbroken_runs(frames[driven], shots):
         rows = driven[a:b]
-        barred = np.abs(frames[rows][:, None] - frames[library.rows]) < apart_frames if apart_frames else None
+        if apart_frames:
+            barred = np.abs(frames[rows][:, None] - frames[library.rows]) < apart_frames
+        else:
+            barred = emerging[rows, None] & (rows[:, None] != library.rows)
+            barred[barred.all(axis=1)] = False
         path = best_path(wanted.take(rows), kept, frames[library.rows], config.candidates, barred)
         chosen = library.rows[path]
         plan.picks[rows, 0] = chosen
