@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt, maximum_filter1d
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, maximum_filter1d
 
 from stages.lipsync.chart import make_chart
 from stages.lipsync.landmarks import LOWER_FACE
 from stages.lipsync.occlusion import Sights
 
-_KEPT_CELLS, _SOFT_CELLS = 1.0, 2.0
+_KEPT_CELLS, _SOFT_CELLS = 1.0, 1.0
 """Around the covered cells the picture is kept in full this far, and falls off over this."""
-_KEPT_BY_FRAMES_AWAY = (1.0, 1.0, 2 / 3, 1 / 3)
+_LEANS, _MOST_LEANING_CELLS = 0.7, 3.0
+"""Below the jaw nobody looks for things: there they go on as at the jaw line, wider by this per cell, up to that."""
+_KEPT_BY_FRAMES_AWAY = (1.0, 1.0, 0.5)
 """How far the picture is kept beside frames in which something was found."""
 _MOUTH_CELLS = 4
 """Skin around the lips that a retrieved mouth brings along."""
@@ -30,6 +32,8 @@ class Cover:
         self._chart = make_chart(sights.chart_face)
         self._frames = frames
         is_face = self._chart.is_face
+        below_jaw = distance_transform_edt(~binary_fill_holes(is_face))
+        self._margin: np.ndarray = _KEPT_CELLS + np.minimum(_LEANS * below_jaw, _MOST_LEANING_CELLS)
         self._nearest = tuple(distance_transform_edt(~is_face, return_distances=False, return_indices=True))
         self._found = dict(zip(sights.covered_rows.tolist(), sights.covered, strict=True))
         is_lips = self._chart.is_lips
@@ -75,7 +79,6 @@ class Cover:
         cells = np.unpackbits(self._found[row], count=is_face.size).reshape(is_face.shape) > 0
         return cells[self._nearest]
 
-    @staticmethod
-    def _softened(cells: np.ndarray) -> np.ndarray:
+    def _softened(self, cells: np.ndarray) -> np.ndarray:
         away: np.ndarray = distance_transform_edt(~cells)
-        return np.clip((_KEPT_CELLS + _SOFT_CELLS - away) / _SOFT_CELLS, 0, 1).astype(np.float32)
+        return np.clip((self._margin + _SOFT_CELLS - away) / _SOFT_CELLS, 0, 1).astype(np.float32)

@@ -97,7 +97,7 @@ def _seed_and_area(chart: np.ndarray, usual: UsualLook) -> tuple[np.ndarray, np.
         _spread(np.linalg.norm(each / usual.tolerance, axis=1), usual.is_face, 0.0) for each in (beyond, off)
     )
     seed = _without_specks(colour > _SEED)
-    area = _without_gaps(colour > _GROWS_TO)
+    area = _without_specks(_without_gaps(colour > _GROWS_TO))
     lost = usual.has_pattern & (_red_likeness(chart, usual.median, usual.is_face) < _LOST_PATTERN)
     if lost.any():
         window = cv2.dilate(lost.astype(np.uint8), np.ones((_PATTERN_CELLS, _PATTERN_CELLS), dtype=np.uint8)) > 0
