@@ -19,13 +19,14 @@ from stages.artifacts import Face, FaceTrack, FaceTurn, Media, PictureStream, Sp
 from stages.errors import MissingEngineError
 from stages.lipsync import LipsyncConfig, fallback
 from stages.lipsync.articulation import generic_slopes, learn
+from stages.lipsync.chart import make_chart
 from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
 from stages.lipsync.detector import FaceReader, FaceReading, search_windows, whole
 from stages.lipsync.geometry import aperture_iod, fit_poses, picture_gap_iod, reference_face, width_iod
 from stages.lipsync.landmarks import CHIN, COUNT, GAP_PAIRS, LIPS, LOWER_FACE, LOWER_INNER, UPPER_INNER
-from stages.lipsync.library import MouthLibrary, chosen_rows, color_gains
+from stages.lipsync.library import SKIN, MouthLibrary, chosen_rows, color_gains
 from stages.lipsync.lips import Shown, keep_thickness, opening_points, set_gap
-from stages.lipsync.occlusion import SightWriter, hidden_frames
+from stages.lipsync.occlusion import Sights, SightWriter, hidden_frames
 from stages.lipsync.plan import Demand, demands
 from stages.lipsync.retrieval import MouthStates, best_path
 from stages.lipsync.shots import CutDetector
@@ -269,7 +270,7 @@ def test_crops_come_back_as_they_were(face: np.ndarray, tmp_path: Path) -> None:
     landmarks = turned(face, 0, 60, (160, 100, 0))
     library = MouthLibrary(tmp_path / "mouths", np.array([0, 2]), 3)
     for row in range(3):
-        library.add(row, np.roll(frame, row, axis=0), landmarks)
+        library.add(row, np.roll(frame, row, axis=0), landmarks, np.ones(len(SKIN), dtype=bool))
     crop = library.crop(2)
     height, width = crop.bgr.shape[:2]
     expected = np.roll(frame, 2, axis=0)[crop.top : crop.top + height, crop.left : crop.left + width]
@@ -355,7 +356,7 @@ def test_tiles_cover_the_frame_and_overlap() -> None:
     assert covered.min() >= 1 and np.median(covered) >= 2
 
 
-def test_the_track_is_smoothed_in_blocks_as_in_one_piece(tmp_path: Path) -> None:
+def test_the_track_is_smoothed_in_blocks_as_in_one_piece(tmp_path: Path, face: np.ndarray) -> None:
     rng = np.random.default_rng(3)
     frames = [*range(0, 700), *range(710, 900)]
     raw = rng.normal(size=(len(frames), COUNT, 3)).astype(np.float32)
@@ -363,7 +364,10 @@ def test_the_track_is_smoothed_in_blocks_as_in_one_piece(tmp_path: Path) -> None
     writer = TrackWriter(tmp_path)
     for frame, points in zip(frames, raw, strict=True):
         writer.add(4, frame, FaceReading(points, np.zeros(3, np.float32), np.zeros(52, np.float32)))
-    writer.finish(tmp_path / "track.npz", {4: likeness}, {0, 300}, landmark_window=5, pose_window=7)
+    cells = make_chart(face).is_face.size
+    rows, bits = np.array([70, 71], np.int32), np.full((2, -(-cells // 8)), 255, np.uint8)
+    seen = Sights(likeness.astype(np.float32), face, rows, bits)
+    writer.finish(tmp_path / "track.npz", {4: seen}, {0, 300}, landmark_window=5, pose_window=7)
     track = FaceTrack(faces=(Face(id=4, first_frame=0, last_frame=899),), shots=((0, 299), (300, 899))).at(tmp_path)
     states = FaceStates(track, 4)
     expected = np.concatenate(
@@ -377,7 +381,8 @@ def test_the_track_is_smoothed_in_blocks_as_in_one_piece(tmp_path: Path) -> None
     with np.load(tmp_path / "track.npz") as arrays:
         assert np.array_equal(arrays["landmarks_4"], states.landmarks())
     assert states.row(705) is None and states.row(710) == 700
-    assert np.flatnonzero(states.is_hidden).tolist() == list(range(37, 63))
+    assert np.flatnonzero(states.is_hidden).tolist() == [*range(37, 63), *range(67, 75)]
+    assert np.flatnonzero(states.cover.hidden_lips).tolist() == [70, 71]
     assert [path.name for path in tmp_path.iterdir()] == ["track.npz"]
 
 
@@ -461,8 +466,8 @@ def test_something_in_front_of_the_mouth_is_seen(tmp_path: Path, face: np.ndarra
         if 20 <= frame < 35 or frame == 50:
             cv2.circle(shown, (int(x), int(y)), 80, (120, 140, 180), -1)
         writer.add(1, shown, landmarks.astype(np.float32))
-    likeness = writer.likeness(1)
-    hidden = hidden_frames(likeness, np.arange(60))
+    likeness = writer.finish(1).likeness
+    hidden = hidden_frames(likeness, np.zeros(60), np.arange(60))
     assert np.flatnonzero(hidden).tolist() == list(range(17, 38))  # with a margin; one frame alone is noise
     assert likeness[:20].min() > 0.9 and not list(tmp_path.iterdir())
 
