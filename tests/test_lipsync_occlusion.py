@@ -148,10 +148,10 @@ def test_what_lies_over_the_jaw_line_lies_over_the_neck_and_between_the_lips(fac
     assert cover_of(face, chart, cells, [0, 1], np.arange(9)).kept(8, points, (400, 400)) is None
 
 
-def test_lips_that_are_hidden_by_more_than_a_third_hide_the_frame(face: np.ndarray, chart: Chart) -> None:
+def test_lips_of_which_more_than_a_rim_is_hidden_hide_the_frame(face: np.ndarray, chart: Chart) -> None:
     x = np.nonzero(chart.is_lips)[1]
     frames, ones = np.arange(40), np.ones(40)
-    for share, hidden in ((0.2, []), (0.6, list(range(17, 28)))):
+    for share, hidden in ((0.01, []), (0.2, list(range(17, 28)))):
         edge = np.quantile(x, share)
         cells = chart.is_face & (np.arange(48)[None] <= edge)
         cover = cover_of(face, chart, cells, list(range(20, 25)), frames)
@@ -308,8 +308,7 @@ THING_FRAMES = range(30, 75)
 
 @pytest.mark.parametrize(
     ("shape", "lost"),
-    # Of a finger that has the very colour of the skin, what lies on skin is found in part only.
-    [(disk, 0.002), (rectangle, 0.002), (still, 0.002), (finger, 0.3), (palm, 0.0)],
+    [(disk, 0.002), (rectangle, 0.002), (still, 0.002), (finger, 0.0), (palm, 0.0)],
 )
 def test_what_covers_a_part_of_the_face_stays_as_it_is(
     shape: Callable[[int, np.ndarray, np.ndarray], tuple[int, int, int]],
@@ -357,7 +356,7 @@ def test_what_covers_a_part_of_the_face_stays_as_it_is(
         inside = cv2.erode(masks[index].astype(np.uint8), np.ones((5, 5), np.uint8)) & jaw > 0
         changed, inside_px = changed + int(differs[inside].sum()), inside_px + int(inside.sum())
     assert inside_px > 10_000
-    if shape is palm:
+    if shape in (finger, palm):
         assert driven == 0 and states.is_hidden[list(THING_FRAMES)].all()
     else:
         assert driven > 0.8 * len(THING_FRAMES)

@@ -84,9 +84,14 @@ def covered_cells(charts: np.ndarray, usual: UsualLook) -> np.ndarray:
         lasts[a] |= seeds[a] & np.array(near, dtype=np.uint8).reshape(seeds[a].shape)
     covered = np.zeros(seeds.shape, dtype=bool)
     for row in np.flatnonzero(lasts.any(axis=(1, 2))):
-        _, labels = cv2.connectedComponents(grown[row] | lasts[row])
-        covered[row] = np.isin(labels, np.unique(labels[lasts[row] > 0]))
+        covered[row] = _joined(lasts[row] > 0, grown[row] > 0)
     return covered
+
+
+def _joined(seed: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """Return bool (h, w): the seed and every part of the area that touches it."""
+    _, labels = cv2.connectedComponents((seed | area).astype(np.uint8))
+    return np.isin(labels, np.unique(labels[seed]))
 
 
 def _seed_and_area(chart: np.ndarray, usual: UsualLook) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +103,10 @@ def _seed_and_area(chart: np.ndarray, usual: UsualLook) -> tuple[np.ndarray, np.
     )
     seed = _without_specks(colour > _SEED)
     area = _without_specks(_without_gaps(colour > _GROWS_TO))
-    lost = usual.has_pattern & (_red_likeness(chart, usual.median, usual.is_face) < _LOST_PATTERN)
+    # What colour has told already is no loss of pattern: beside it the lips are as they were.
+    told = cv2.dilate(_joined(seed, area).astype(np.uint8), _AROUND)[usual.is_face, None] > 0
+    rest = np.where(told, usual.median, chart)
+    lost = usual.has_pattern & (_red_likeness(rest, usual.median, usual.is_face) < _LOST_PATTERN)
     if lost.any():
         window = cv2.dilate(lost.astype(np.uint8), np.ones((_PATTERN_CELLS, _PATTERN_CELLS), dtype=np.uint8)) > 0
         thing = _without_specks(_without_gaps(near > _PATTERN_GROWS_TO)) & window
