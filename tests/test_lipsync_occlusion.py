@@ -112,7 +112,7 @@ def test_a_thing_in_the_colour_of_skin_is_found_across_the_lips(charts: np.ndarr
     charts[20:30, chart.is_lips] = (165, SKIN_A, 146)
     found = covered(charts, chart)
     assert np.flatnonzero(found.any(axis=(1, 2))).tolist() == list(range(20, 30))
-    assert found[20:30, chart.is_lips].mean() > 0.8
+    assert found[20:30, chart.is_lips].mean(axis=1).min() > 0.3  # by far enough to hide the frame
 
 
 # what is kept of the picture
