@@ -359,7 +359,7 @@ def test_what_covers_a_part_of_the_face_stays_as_it_is(
     if shape in (finger, palm):
         assert driven == 0 and states.is_hidden[list(THING_FRAMES)].all()
     else:
-        assert driven > 0.8 * len(THING_FRAMES)
+        assert driven > 0.5 * len(THING_FRAMES)  # the rest touches the lips
         assert changed <= lost * inside_px
 
 

@@ -42,9 +42,9 @@ from stages.progress import Progress
 if TYPE_CHECKING:
     from stages.lipsync.composite import Patch
 
-TRACK_VERSION = 4
+TRACK_VERSION = 5
 FACES_VERSION = 1
-SYNC_VERSION = 11
+SYNC_VERSION = 12
 
 
 class TrackConfig(Record):
