@@ -19,10 +19,12 @@ from stages.artifacts import Face, FaceTrack, FaceTurn, Media, PictureStream, Sp
 from stages.errors import MissingEngineError
 from stages.lipsync import LipsyncConfig, fallback
 from stages.lipsync.articulation import generic_slopes, learn
+from stages.lipsync.borrowing import may_lend
 from stages.lipsync.chart import make_chart
 from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
 from stages.lipsync.detector import FaceReader, FaceReading, search_windows, whole
 from stages.lipsync.geometry import aperture_iod, fit_poses, picture_gap_iod, reference_face, width_iod
+from stages.lipsync.identity import ALIKE, Piece, Portrait, likeness, persons, portrait
 from stages.lipsync.landmarks import CHIN, COUNT, GAP_PAIRS, LIPS, LOWER_FACE, LOWER_INNER, UPPER_INNER
 from stages.lipsync.library import SKIN, MouthLibrary, chosen_rows, color_gains
 from stages.lipsync.lips import Shown, keep_thickness, opening_points, set_gap
@@ -259,10 +261,10 @@ def test_jumps_happen_while_the_lips_are_shut() -> None:
 
 
 def test_a_long_clip_keeps_runs_of_neighbours() -> None:
-    rows = chosen_rows(np.arange(5000), 600)
+    rows = chosen_rows(np.arange(5000), np.zeros(5000, dtype=int), 600)
     assert len(rows) <= 600 and rows[0] == 0 and rows[-1] > 4900
     assert (np.diff(rows) == 1).mean() > 0.9
-    assert chosen_rows(np.arange(500), 600).tolist() == list(range(500))
+    assert chosen_rows(np.arange(500), np.zeros(500, dtype=int), 600).tolist() == list(range(500))
 
 
 def test_crops_come_back_as_they_were(face: np.ndarray, tmp_path: Path) -> None:
@@ -348,6 +350,65 @@ def test_a_cut_is_found_and_a_moving_picture_is_none() -> None:
     assert [index for index, picture in enumerate(pictures) if cuts.is_cut(picture)] == [12]
 
 
+def test_a_jump_within_a_quiet_scene_is_a_cut_and_a_fast_pan_is_none() -> None:
+    scene = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 255, (240, 320, 3), dtype=np.uint8), (0, 0), 9)
+    scene = cv2.normalize(scene, None, 60, 190, cv2.NORM_MINMAX)
+    jump = [np.roll(scene, 0 if index < 12 else 8, axis=1) for index in range(20)]
+    pan = [np.roll(scene, 40 * index, axis=1) for index in range(20)]
+    cuts = CutDetector(27.0, 5)
+    assert [index for index, picture in enumerate(jump) if cuts.is_cut(picture)] == [12]
+    cuts = CutDetector(27.0, 5)
+    assert not any(cuts.is_cut(picture) for picture in pan)
+
+
+# who is who
+
+
+def seen_in(face: np.ndarray, skin: np.ndarray, scale: float, light: float) -> Portrait:
+    """A portrait of a face (478, 3) IOD in a picture, at some size and in some light."""
+    large = cv2.resize(cv2.convertScaleAbs(skin, alpha=light), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    landmarks = turned(face, 0, 110 * scale, (200 * scale, 180 * scale, 0)).astype(np.float32)
+    return portrait(large, FaceReading(landmarks, np.zeros(3, np.float32), np.zeros(52, np.float32)))
+
+
+def test_one_person_is_recognised_in_another_size_and_light_and_two_are_kept_apart(face: np.ndarray) -> None:
+    rng = np.random.default_rng(5)
+    mine, other = (
+        cv2.resize(rng.integers(60, 200, (14, 14, 3), dtype=np.uint8), (400, 420), interpolation=cv2.INTER_CUBIC)
+        for _ in range(2)
+    )
+    known, again = [seen_in(face, mine, 1, 1)], [seen_in(face, mine, 0.5, 0.7)]
+    assert likeness(known, again) > ALIKE > likeness(known, [seen_in(face, other, 1, 1)])
+    longer = face.copy()
+    longer[:, 1] *= 1.3
+    assert likeness(known, [seen_in(longer, mine, 1, 1)]) == -1
+    pieces = [Piece(1, known, 0, 50), Piece(2, again, 60, 90), Piece(3, again, 80, 120), Piece(4, known, 130, 150)]
+    # The third is seen beside the second, so it is somebody else, however alike; the fourth is who was known first.
+    assert persons(pieces) == {1: 1, 2: 1, 3: 3, 4: 1}
+
+
+# mouths of other shots
+
+
+def test_a_mouth_of_another_shot_serves_only_if_alike_in_pose_light_and_size() -> None:
+    #      itself, same shot but turned, alike, turned, darker, tinted, smaller, larger, much larger
+    shot = np.array([1, 1, 2, 2, 2, 2, 2, 2, 2])
+    pose = np.zeros((9, 3))
+    pose[1, 0], pose[3, 1] = 40, 15
+    face_px = np.array([100, 100, 100, 100, 100, 100, 80, 150, 200.0])
+    skin = np.full((9, 3), 120.0)
+    skin[4], skin[5, 0] = 90, 105
+    lent = may_lend(shot, pose, face_px, skin, np.array([0]), np.arange(9))
+    assert lent.tolist() == [[True, True, True, False, False, False, False, True, False]]
+
+
+def test_every_shot_keeps_mouths_of_its_own() -> None:
+    shot = np.repeat([0, 1, 2], [4000, 60, 940])
+    rows = chosen_rows(np.arange(5000), shot, 600)
+    counts = np.bincount(shot[rows])
+    assert counts[1] >= 50 and counts[0] > 3 * counts[2] and len(rows) <= 700
+
+
 def test_tiles_cover_the_frame_and_overlap() -> None:
     covered = np.zeros((1080, 608), dtype=int)
     for window in search_windows(608, 1080, 304):
@@ -367,7 +428,7 @@ def test_the_track_is_smoothed_in_blocks_as_in_one_piece(tmp_path: Path, face: n
     cells = make_chart(face).is_face.size
     rows, bits = np.array([70, 71], np.int32), np.full((2, -(-cells // 8)), 255, np.uint8)
     seen = Sights(likeness.astype(np.float32), face, rows, bits)
-    writer.finish(tmp_path / "track.npz", {4: seen}, {0, 300}, landmark_window=5, pose_window=7)
+    writer.finish(tmp_path / "track.npz", {4: [4]}, {4: seen}, {0, 300}, landmark_window=5, pose_window=7)
     track = FaceTrack(faces=(Face(id=4, first_frame=0, last_frame=899),), shots=((0, 299), (300, 899))).at(tmp_path)
     states = FaceStates(track, 4)
     expected = np.concatenate(
@@ -432,6 +493,19 @@ def test_two_speakers_drive_each_their_own_face(tmp_path: Path) -> None:
     assert np.flatnonzero(asked[8].wanted).tolist() == list(range(40, 60))
     assert asked[7].parameters[20, 0] == pytest.approx(0.1) and asked[8].parameters[50, 0] == pytest.approx(0.2)
     assert asked[7].visemes and not asked[8].visemes
+
+
+def test_a_turn_that_goes_on_after_a_cut_is_each_side_its_own_face(tmp_path: Path) -> None:
+    asked = demanded(tmp_path, [turn("S1", 1000, 3000, 7), turn("S1", 3000, 5000, 8)], S1=list(range(10, 50)))
+    assert np.flatnonzero(asked[7].wanted).tolist() == list(range(10, 30))
+    assert np.flatnonzero(asked[8].wanted).tolist() == list(range(30, 50))
+
+
+def test_a_mouth_fades_where_its_face_comes_or_goes_and_not_at_a_cut() -> None:
+    assert fallback.coming_and_going(20, False, False, 5).tolist() == [1.0] * 20
+    fading = fallback.coming_and_going(20, False, True, 5)
+    assert fading[:15].tolist() == [1.0] * 15 and np.allclose(fading[15:], np.arange(5, 0, -1) / 6)
+    assert np.allclose(fallback.coming_and_going(20, True, False, 5), fading[::-1])
 
 
 def test_a_library_that_does_not_load_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,11 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 
 ========================  ==============================================================================
 ``detector tracking``     landmarks of every face in every frame (``ahead``, ``shots``, ``track_file`` beside them)
+``identity``              which pieces of track are one person
 ``speaker``               which face speaks in which turn
 ``geometry landmarks``    the mouth measured in the head's own frame
 ``targets lips``          trajectory -> this speaker's lips (with ``articulation``, the model of the lower face)
-``library retrieval``     mouth frames of the clip, and which one serves each frame
+``library retrieval``     mouth frames of the clip, and which one serves each frame (``borrowing``: across cuts)
 ``warp composite mouth``  the mesh, and the way back into the picture
 ``occlusion departure``   where the face is hidden, and which parts of it (``chart``; ``cover``: laid over the picture)
 ``fallback``              where the mouth is hidden, turned away or too small to be driven
@@ -42,9 +43,9 @@ from stages.progress import Progress
 if TYPE_CHECKING:
     from stages.lipsync.composite import Patch
 
-TRACK_VERSION = 5
-FACES_VERSION = 1
-SYNC_VERSION = 12
+TRACK_VERSION = 6
+FACES_VERSION = 2
+SYNC_VERSION = 13
 
 
 class TrackConfig(Record):
@@ -55,7 +56,8 @@ class TrackConfig(Record):
     min_face_frames: int = 5
     """A face seen in fewer frames is dropped."""
     cut_threshold: float = 27.0
-    """Mean HSV difference (0-255) of successive frames that counts as a cut."""
+    """Mean HSV difference (0-255) of successive frames that counts as a cut, unless all frames around differ as much;
+    a smaller one counts where it stands out clearly."""
     min_shot_frames: int = 8
     landmark_smoothing_ms: float = 200.0
     """Length of the zero-phase Savitzky-Golay filter (order 2) of the landmarks: 5 frames at 25 frames/s, which
@@ -88,7 +90,7 @@ class LipsyncConfig(Record):
     min_face_px: float = 48.0
     """Smaller faces are left as they are."""
     library_frames: int = 600
-    """Most mouth frames of the clip that are kept for retrieval, per face."""
+    """Most mouth frames of the clip that are kept for retrieval, per face; short shots keep 50 beyond that."""
     candidates: int = 40
     """Mouth frames considered for each frame."""
     closed_gap_iod: float = 0.03

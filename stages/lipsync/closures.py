@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from stages.artifacts import LineClosures, Viseme
-from stages.lipsync.plan import FacePlan
+from stages.lipsync.plan import FacePlan, frame_of
 from stages.lipsync.targets import contact_rows
 
 _DRIVEN = 0.5
@@ -25,7 +25,8 @@ class ClosureCheck:
         self._reached: set[int] = set()
         for viseme in plan.visemes:
             rows = contact_rows(viseme, row_times)
-            if viseme.contact == "closure" and plan.strength[rows].min() >= _DRIVEN:
+            is_seen = plan.states.row(frame_of(viseme, times_ms)) is not None
+            if is_seen and viseme.contact == "closure" and plan.strength[rows].min() >= _DRIVEN:
                 for row in rows.tolist():
                     self._rows.setdefault(row, []).append(len(self._visemes))
                 self._visemes.append(viseme)

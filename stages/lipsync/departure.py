@@ -37,6 +37,8 @@ _LARGEST_GAIN = 2.0
 _LIT = 75
 """Percentile of brightness that tells the light, so that the part in a shadow is the dark one, not the other bright."""
 _NO_VALUE = 1e6
+_STILL = 1.0
+"""Mean difference in Lab up to which two charts are the same sight."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class UsualLook:
 
 def usual_look(charts: np.ndarray, likeness: np.ndarray, is_face: np.ndarray, limit: int) -> UsualLook:
     """Learn it from charts uint8 (n, p, 3) Lab with likeness (n,), looking at no more than ``limit`` of them."""
-    alike = np.sort(np.argsort(-likeness, kind="stable")[: -(-len(likeness) // 2)])
+    distinct = _distinct(charts, 4 * limit)
+    alike = np.sort(distinct[np.argsort(-likeness[distinct], kind="stable")[: -(-len(distinct) // 2)]])
     sample = charts[alike[:: -(-len(alike) // limit)]].astype(np.float32)
     sample = _in_one_light(sample, np.median(sample, axis=0))
     median = np.median(sample, axis=0).astype(np.float32)
@@ -70,6 +73,18 @@ def usual_look(charts: np.ndarray, likeness: np.ndarray, is_face: np.ndarray, li
     contrast = _red_contrast(median, is_face)
     stays = np.percentile([_red_likeness(chart, median, is_face) for chart in sample], 10, axis=0) >= _USUAL_PATTERN
     return UsualLook(is_face, median, tolerance, low, high, is_face & stays & (contrast >= _LEAST_CONTRAST))
+
+
+def _distinct(charts: np.ndarray, limit: int) -> np.ndarray:
+    """Return rows at even distances, at most ``limit``, each unlike the one before it.
+
+    A face that keeps still for half the clip must not make everything that it does later unusual.
+    """
+    kept: list[int] = []
+    for row in range(0, len(charts), -(-len(charts) // limit)):
+        if not kept or np.abs(charts[row].astype(np.int16) - charts[kept[-1]]).mean() > _STILL:
+            kept.append(row)
+    return np.array(kept)
 
 
 def covered_cells(charts: np.ndarray, usual: UsualLook) -> np.ndarray:

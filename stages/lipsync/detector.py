@@ -34,6 +34,13 @@ class Window(NamedTuple):
     y: float
     side: float
 
+    def overlaps(self, other: Window) -> bool:
+        """Return whether two face windows share at least .3 of their union: the same place."""
+        width = min(self.x + self.side, other.x + other.side) - max(self.x, other.x)
+        height = min(self.y + self.side, other.y + other.side) - max(self.y, other.y)
+        shared = max(0.0, width) * max(0.0, height)
+        return shared >= 0.3 * (self.side**2 + other.side**2 - shared)
+
 
 class FaceReading(NamedTuple):
     """One face in one frame."""
@@ -87,13 +94,7 @@ class FaceReader:
 
     def read(self, bgr: np.ndarray, window: Window) -> list[FaceReading]:
         """Return the faces in a window of a frame (uint8 BGR (h, w, 3)), in no order."""
-        scale = _WINDOW_PX / window.side
-        to_window = np.array([[scale, 0, -window.x * scale], [0, scale, -window.y * scale]])
-        shrinks = scale < 0.5
-        if shrinks:
-            crop = cv2.resize(_cut(bgr, window), (_WINDOW_PX, _WINDOW_PX), interpolation=cv2.INTER_AREA)
-        else:
-            crop = cv2.warpAffine(bgr, to_window, (_WINDOW_PX, _WINDOW_PX), flags=cv2.INTER_LINEAR)
+        crop = cut_window(bgr, window, _WINDOW_PX)
         found = self._landmarker.detect(self._image(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)))
         return [
             FaceReading(_in_picture(points, window), _angles_deg(matrix), _scores(shapes))
@@ -136,6 +137,15 @@ def search_windows(width_px: int, height_px: int, side_px: float) -> Iterator[Wi
                 (height_px - side_px) * (row / (rows - 1) if rows > 1 else 0.5),
                 side_px,
             )
+
+
+def cut_window(bgr: np.ndarray, window: Window, side_px: int) -> np.ndarray:
+    """Return a window of a frame (uint8 (h, w, 3)) scaled to ``side_px`` square, black beyond the frame."""
+    scale = side_px / window.side
+    if scale < 0.5:
+        return cv2.resize(_cut(bgr, window), (side_px, side_px), interpolation=cv2.INTER_AREA)
+    to_window = np.array([[scale, 0, -window.x * scale], [0, scale, -window.y * scale]])
+    return cv2.warpAffine(bgr, to_window, (side_px, side_px), flags=cv2.INTER_LINEAR)
 
 
 def _cut(bgr: np.ndarray, window: Window) -> np.ndarray:

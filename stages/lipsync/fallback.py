@@ -62,3 +62,11 @@ def ramped(wanted: np.ndarray, allowed: np.ndarray, transition_frames: int) -> n
     window = 2 * transition_frames + 1
     eased = uniform_filter1d(minimum_filter1d(allowed, window, mode="nearest"), transition_frames | 1, mode="nearest")
     return np.minimum(fade, np.minimum(eased, allowed))
+
+
+def coming_and_going(rows: int, comes: bool, goes: bool, transition_frames: int) -> np.ndarray:
+    """Return factors (rows,) on the strength of one run: above 0, and small where a face comes into view or is lost."""
+    place = np.arange(rows)
+    since = np.where(comes, place + 1, rows + transition_frames)
+    until = np.where(goes, rows - place, rows + transition_frames)
+    return np.clip(np.minimum(since, until) / (transition_frames + 1), 0.0, 1.0)

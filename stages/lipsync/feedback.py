@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.lipsync.borrowing import may_lend
 from stages.lipsync.composite import Patch
 from stages.lipsync.detector import FaceReader, Window, window_of
 from stages.lipsync.geometry import picture_gap_iod, picture_width_iod
@@ -121,8 +122,9 @@ class SeenMouth:
 
     def _firmly_shut(self, row: int) -> Shown:
         """Return another mouth for a closure: the one of the library that stays closed and is turned most alike."""
-        rows = self.painter.library.rows
-        rows = rows[rows != self.plan.picks[row, 0]]
+        plan, library = self.plan, self.painter.library
+        lent = may_lend(plan.shot, plan.states.pose, plan.face_px, library.skin, np.array([row]), library.rows)
+        rows = library.rows[lent[0] & (library.rows != plan.picks[row, 0])]
         if len(rows) == 0:
             return shown(self.plan, int(self.plan.picks[row, 0]), 1.0)
         turned = np.abs(self.plan.states.pose[rows, :2] - self.plan.states.pose[row, :2]).sum(axis=1)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 COUNT = 478
+FACE_MESH_COUNT = 468
+"""Those that are not of the irises."""
 
 OUTER_EYE_CORNERS = (33, 263)
 """Their distance is IOD here, the unit of every length that a name marks with ``_iod``."""

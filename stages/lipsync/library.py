@@ -89,13 +89,25 @@ class MouthLibrary:
         self._path.unlink()
 
 
-def chosen_rows(usable: np.ndarray, limit: int) -> np.ndarray:
-    """Return at most ``limit`` of the usable rows: all, or runs of neighbours at even distances."""
+def chosen_rows(usable: np.ndarray, shot: np.ndarray, limit: int) -> np.ndarray:
+    """Return about ``limit`` of the usable rows: all, or runs of neighbours at even distances.
+
+    Every shot keeps two runs, because mouths of other shots need not be alike enough to serve it.
+
+    Args:
+        usable: int (n,) rows, ascending.
+        shot: int (n,) the shot of each.
+        limit: most rows that are kept, but for short shots.
+    """
     if len(usable) <= limit:
         return usable
-    runs = np.array_split(usable, len(usable) // _RUN_FRAMES)
-    taken = np.linspace(0, len(runs) - 1, limit // _RUN_FRAMES).round().astype(int)
-    return np.concatenate([runs[run][:_RUN_FRAMES] for run in taken])
+    kept = []
+    for rows in np.split(usable, np.flatnonzero(np.diff(shot)) + 1):
+        share = max(2, limit * len(rows) // len(usable) // _RUN_FRAMES)
+        runs = np.array_split(rows, max(1, len(rows) // _RUN_FRAMES))
+        taken = np.unique(np.linspace(0, len(runs) - 1, share).round().astype(int))
+        kept += [runs[run][:_RUN_FRAMES] for run in taken]
+    return np.concatenate(kept)
 
 
 def skin_color(bgr: np.ndarray, landmarks: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ has the face's own). And which parts are: :mod:`stages.lipsync.departure`. The o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -42,27 +43,44 @@ class Sights(NamedTuple):
     """uint8 (m, bytes): the covered cells of the chart in these, eight to a byte."""
 
 
+def joined(pieces: Sequence[Sights]) -> Sights:
+    """Return what was seen of one face in several pieces, one after the other; their charts are laid out alike."""
+    firsts = np.cumsum([0, *(len(piece.likeness) for piece in pieces[:-1])])
+    rows = [first + piece.covered_rows for first, piece in zip(firsts, pieces, strict=True)]
+    return Sights(
+        np.concatenate([piece.likeness for piece in pieces]),
+        pieces[0].chart_face,
+        np.concatenate(rows).astype(np.int32),
+        np.concatenate([piece.covered for piece in pieces]),
+    )
+
+
 class SightWriter:
-    """Collects charts per face in temporary files of ``folder``; :meth:`finish` reads them back and removes them."""
+    """Collects charts per face in temporary files of ``folder``; :meth:`finish` reads them back and removes them.
+
+    All charts of a clip are laid out for the first face that is seen, so that those of one person's pieces go together.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._charts: dict[int, tuple[np.ndarray, Chart]] = {}
+        self._layout: tuple[np.ndarray, Chart] | None = None
         self._files: dict[int, BinaryIO] = {}
 
     def add(self, face: int, bgr: np.ndarray, landmarks: np.ndarray) -> None:
         """Append what a frame (uint8 (h, w, 3)) shows of a face with landmarks (478, 3) px."""
-        if face not in self._charts:
+        if self._layout is None:
             reference = reference_face(landmarks[None])
-            self._charts[face] = reference, make_chart(reference)
+            self._layout = reference, make_chart(reference)
+        if face not in self._files:
             self._files[face] = self._path(face).open("w+b")
-        chart = self._charts[face][1]
+        chart = self._layout[1]
         lab = cv2.cvtColor(chart.take(bgr, landmarks), cv2.COLOR_BGR2LAB)
         self._files[face].write(lab[chart.is_face].tobytes())
 
     def finish(self, face: int) -> Sights:
         """Compare the charts of a face with each other."""
-        reference, chart = self._charts[face]
+        assert self._layout is not None
+        reference, chart = self._layout
         self._files.pop(face).close()
         charts = np.memmap(self._path(face), np.uint8, mode="r").reshape(-1, int(chart.is_face.sum()), 3)
         likeness = _likeness(charts)

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from stages.artifacts import Media, SpeakerFaces, Trajectory, Unsynced, Viseme
 from stages.lipsync import LipsyncConfig, fallback
 from stages.lipsync.articulation import Articulation, learn
+from stages.lipsync.borrowing import may_lend
 from stages.lipsync.geometry import fit_poses
 from stages.lipsync.landmarks import LIPS, LOWER_FACE
 from stages.lipsync.library import MouthLibrary
@@ -32,6 +33,7 @@ _MIX_MAX_TEETH_DIFFERENCE = 0.2
 """Teeth mixed with a dark mouth are a grey ghost."""
 SMALL_FACE_PX = 120.0
 """Faces less high than this have mouths of a few px, in which each of them counts."""
+_BLOCK_ROWS = 256
 _TEETH_SHOW_IOD = 0.05
 """Gap of the mouths that are looked through for upper teeth to bite on."""
 _OWN_MOUTH_BELOW = 0.6
@@ -39,7 +41,17 @@ _OWN_MOUTH_BELOW = 0.6
 _LIP_ROWS = np.searchsorted(LOWER_FACE, LIPS)
 
 
-__all__ = ["CLOSURE", "LABIODENTAL", "Demand", "FacePlan", "choose_mouths", "demands", "make_plan", "unsynced"]
+__all__ = [
+    "CLOSURE",
+    "LABIODENTAL",
+    "Demand",
+    "FacePlan",
+    "choose_mouths",
+    "demands",
+    "frame_of",
+    "make_plan",
+    "unsynced",
+]
 
 
 @dataclass
@@ -58,6 +70,8 @@ class FacePlan:
     """One driven face, by row of its track (k rows)."""
 
     states: FaceStates
+    shot: np.ndarray
+    """int (k,): number of the shot of every row."""
     reference: np.ndarray
     model: Articulation
     reach: SpeakerRange
@@ -103,7 +117,7 @@ def demands(faces: SpeakerFaces, trajectory: Trajectory, media: Media) -> dict[i
                 demand.parameters[nearest] = parameters[nearest]
                 demand.wanted |= mine
             for viseme in trajectory.visemes:
-                frame = _frame_of(viseme, times_ms)
+                frame = frame_of(viseme, times_ms)
                 is_shown = viseme.start_ms < media.picture.end_ms  # a dub may outlast the picture
                 if viseme.contact and is_shown and speaking[frame] and owner[frame] >= 0:
                     result[int(owner[frame])].visemes.append(viseme)
@@ -116,15 +130,17 @@ def _face_per_frame(faces: SpeakerFaces, speaker: str, speaking: np.ndarray, tim
     owner = np.full(len(times_ms), -1)
     nearest = np.full(len(times_ms), np.inf)
     for turn in turns:
-        away_ms = np.maximum(np.maximum(turn.start_ms - times_ms, times_ms - turn.end_ms), 0)
         is_inside = (times_ms >= turn.start_ms) & (times_ms < turn.end_ms)
+        beside_ms = np.maximum(turn.start_ms - times_ms, times_ms - turn.end_ms) + 1  # the end belongs to the next turn
+        away_ms = np.where(is_inside, 0, beside_ms)
         is_mine = (away_ms < nearest) & (is_inside | (speaking & (away_ms <= _MAX_SPILL_MS)))
         owner[is_mine] = -1 if turn.face is None else turn.face
         nearest[is_mine] = away_ms[is_mine]
     return owner
 
 
-def _frame_of(viseme: Viseme, times_ms: np.ndarray) -> int:
+def frame_of(viseme: Viseme, times_ms: np.ndarray) -> int:
+    """Return the frame in the middle of a viseme; ``times_ms`` is (frames,)."""
     return int(np.argmin(np.abs(times_ms - (viseme.start_ms + viseme.end_ms) / 2)))
 
 
@@ -147,12 +163,19 @@ def make_plan(
     strength = np.concatenate(
         [
             fallback.ramped(~is_silent[a:b], allowed[a:b], config.transition_frames)
+            * fallback.coming_and_going(
+                b - a,
+                states.frames[a] not in shots,
+                states.frames[b - 1] + 1 not in shots | {len(times_ms)},
+                config.transition_frames,
+            )
             for a, b in unbroken_runs(states.frames, shots)
         ]
     )
     target = source + strength[:, None] * (asked - source)
     return FacePlan(
         states=states,
+        shot=np.searchsorted(sorted(shots), states.frames, side="right"),
         reference=reference,
         model=model,
         reach=reach,
@@ -189,25 +212,39 @@ def choose_mouths(
     kept = MouthStates(plan.source, plan.states.pose, library.skin, settled, library.teeth, expression)
     kept = kept.take(library.rows)
     frames = plan.states.frames
+    order = frames + 2 * plan.shot  # no motion goes on across a cut
     driven = plan.driven_rows()
     # Beside frames in which it is hidden, a mouth goes over from its own pixels, so that nothing pops up in it.
     beside_hidden = maximum_filter1d(plan.states.is_hidden, 4 * config.transition_frames + 1)
     emerging = beside_hidden & (plan.strength < _OWN_MOUTH_BELOW)
     for a, b in unbroken_runs(frames[driven], shots):
         rows = driven[a:b]
-        if apart_frames:
-            barred = np.abs(frames[rows][:, None] - frames[library.rows]) < apart_frames
-        else:
-            barred = emerging[rows, None] & (rows[:, None] != library.rows)
-            barred[barred.all(axis=1)] = False
-        path = best_path(wanted.take(rows), kept, frames[library.rows], config.candidates, barred)
+        barred = _barred(plan, library, rows, apart_frames)
+        if not apart_frames:
+            own_only = emerging[rows, None] & (rows[:, None] != library.rows)
+            own_only[own_only.all(axis=1)] = False
+            barred |= own_only
+        path = best_path(wanted.take(rows), kept, order[library.rows], config.candidates, barred)
         chosen = library.rows[path]
         plan.picks[rows, 0] = chosen
-        jumps = np.flatnonzero(np.abs(np.diff(frames[chosen])) > 1)
+        jumps = np.flatnonzero(np.abs(np.diff(order[chosen])) > 1)
         alike = np.abs(library.teeth[chosen[jumps + 1]] - library.teeth[chosen[jumps]]) < _MIX_MAX_TEETH_DIFFERENCE
         jumps = jumps[alike]
         _mix(plan, rows[jumps], chosen[jumps + 1])
         _mix(plan, rows[jumps + 1], chosen[jumps])
+
+
+def _barred(plan: FacePlan, library: MouthLibrary, rows: np.ndarray, apart_frames: int) -> np.ndarray:
+    """Return bool (n, m): which mouths of the library must not serve which rows; each row keeps one that may."""
+    frames = plan.states.frames
+    barred = np.empty((len(rows), len(library.rows)), dtype=bool)
+    for first in range(0, len(rows), _BLOCK_ROWS):
+        block = rows[first : first + _BLOCK_ROWS]
+        is_near = np.abs(frames[block][:, None] - frames[library.rows]) < apart_frames
+        lent = may_lend(plan.shot, plan.states.pose, plan.face_px, library.skin, block, library.rows)
+        is_alone = (is_near | ~lent).all(axis=1, keepdims=True)
+        barred[first : first + len(block)] = is_near | (~lent & ~is_alone)
+    return barred
 
 
 def _mix(plan: FacePlan, rows: np.ndarray, others: np.ndarray) -> None:

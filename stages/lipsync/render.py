@@ -123,7 +123,8 @@ def painting(
     with ExitStack() as stack:
         libraries = {}
         for face, plan in plans.items():
-            rows = chosen_rows(_usable_rows(plan, config), config.library_frames)
+            usable = _usable_rows(plan, config)
+            rows = chosen_rows(usable, plan.shot[usable], config.library_frames)
             library = MouthLibrary(scratch / f".mouths_{face}", rows, len(plan.source))
             libraries[face] = stack.enter_context(closing(library))
         if libraries:

@@ -19,7 +19,7 @@ from stages.artifacts import FaceTrack
 from stages.lipsync.cover import Cover
 from stages.lipsync.detector import FaceReading
 from stages.lipsync.landmarks import COUNT, GAP_PAIRS, LOWER_LIP_ROWS, UPPER_LIP_ROWS
-from stages.lipsync.occlusion import Sights, hidden_frames
+from stages.lipsync.occlusion import Sights, hidden_frames, joined
 
 _BLOCK_FRAMES = 500
 _OWN_GAP = 0.6
@@ -29,7 +29,7 @@ _FOLLOWS = (1.0, 0.9, 0.7)
 
 
 class TrackWriter:
-    """Collects readings per face in temporary files of ``folder``; :meth:`finish` makes the archive."""
+    """Collects readings per piece of track in temporary files of ``folder``; :meth:`finish` makes the archive."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,68 +38,75 @@ class TrackWriter:
         self._poses: dict[int, list[np.ndarray]] = {}
         self._blendshapes: dict[int, list[np.ndarray]] = {}
 
-    def add(self, face: int, frame: int, reading: FaceReading) -> None:
-        """Append one reading; frames of a face come in ascending order."""
-        if face not in self._files:
-            self._files[face] = self._raw(face).open("w+b")
-            self.frames[face], self._poses[face], self._blendshapes[face] = [], [], []
-        self._files[face].write(reading.landmarks.astype("<f4").tobytes())
-        self.frames[face].append(frame)
-        self._poses[face].append(reading.pose)
-        self._blendshapes[face].append(reading.blendshapes)
+    def add(self, piece: int, frame: int, reading: FaceReading) -> None:
+        """Append one reading; frames of a piece come in ascending order."""
+        if piece not in self._files:
+            self._files[piece] = self._raw(piece).open("w+b")
+            self.frames[piece], self._poses[piece], self._blendshapes[piece] = [], [], []
+        self._files[piece].write(reading.landmarks.astype("<f4").tobytes())
+        self.frames[piece].append(frame)
+        self._poses[piece].append(reading.pose)
+        self._blendshapes[piece].append(reading.blendshapes)
 
     def finish(
         self,
         target: Path,
-        keep: dict[int, Sights],
+        people: dict[int, list[int]],
+        sights: dict[int, Sights],
         breaks: set[int],
         landmark_window: int,
         pose_window: int,
     ) -> None:
-        """Write the faces ``keep``, smoothed, and remove the temporary files.
+        """Write the faces, smoothed, and remove the temporary files.
 
         Args:
             target: the archive to write.
-            keep: by face id, which stays as it is, what :mod:`stages.lipsync.occlusion` saw of its k frames.
-            breaks: first frames of shots: nothing is smoothed across them or across missing frames.
+            people: by face id the pieces that show this person, one after the other.
+            sights: by piece, what :mod:`stages.lipsync.occlusion` saw in its frames.
+            breaks: first frames of shots: nothing is smoothed across them, across missing frames or pieces.
             landmark_window: frames of the zero-phase Savitzky-Golay filter (order 2) of the landmarks.
             pose_window: the same for the three angles.
         """
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for face, sights in keep.items():
-                frames = np.array(self.frames[face], dtype=np.int32)
-                runs = list(unbroken_runs(frames, breaks))
-                poses = np.stack(self._poses[face])
-                poses = np.concatenate([_smooth(poses[a:b], pose_window) for a, b in runs])
+            for face, pieces in people.items():
+                frames = np.array([frame for piece in pieces for frame in self.frames[piece]], dtype=np.int32)
+                runs = [
+                    (piece, a, b)
+                    for piece in pieces
+                    for a, b in unbroken_runs(np.array(self.frames[piece], dtype=np.int32), breaks)
+                ]
+                poses = {piece: np.stack(self._poses[piece]) for piece in pieces}
+                smooth_poses = [_smooth(poses[piece][a:b], pose_window) for piece, a, b in runs]
                 _write_member(archive, f"frames_{face}", frames)
-                _write_member(archive, f"pose_{face}", poses.astype(np.float32))
-                for name, seen in sights._asdict().items():
+                _write_member(archive, f"pose_{face}", np.concatenate(smooth_poses).astype(np.float32))
+                for name, seen in joined([sights[piece] for piece in pieces])._asdict().items():
                     _write_member(archive, f"{name}_{face}", seen)
-                _write_member(archive, f"blendshapes_{face}", np.stack(self._blendshapes[face]))
+                shapes = np.concatenate([np.stack(self._blendshapes[piece]) for piece in pieces])
+                _write_member(archive, f"blendshapes_{face}", shapes)
                 with _member(archive, f"landmarks_{face}") as member:
                     _write_header(member, (len(frames), COUNT, 3))
-                    for a, b in runs:
-                        for block in self._smoothed_blocks(face, a, b, landmark_window):
+                    for piece, a, b in runs:
+                        for block in self._smoothed_blocks(piece, a, b, landmark_window):
                             member.write(block.astype("<f4").tobytes())
-        for face, file in self._files.items():
+        for piece, file in self._files.items():
             file.close()
-            self._raw(face).unlink()
+            self._raw(piece).unlink()
 
-    def _smoothed_blocks(self, face: int, start: int, end: int, window: int) -> Iterator[np.ndarray]:
+    def _smoothed_blocks(self, piece: int, start: int, end: int, window: int) -> Iterator[np.ndarray]:
         """Yield the rows ``start..end`` smoothed as one run, a block at a time (the filter is finite)."""
         for first in range(start, end, _BLOCK_FRAMES):
             last = min(first + _BLOCK_FRAMES, end)
             low, high = max(start, first - window), min(end, last + window)
-            seen = self._rows(face, low, high)
+            seen = self._rows(piece, low, high)
             yield with_gaps_of(seen, _smooth(seen, window))[first - low : last - low]
 
-    def _rows(self, face: int, first: int, last: int) -> np.ndarray:
-        file = self._files[face]
+    def _rows(self, piece: int, first: int, last: int) -> np.ndarray:
+        file = self._files[piece]
         file.seek(first * COUNT * 3 * 4)
         return np.frombuffer(file.read((last - first) * COUNT * 3 * 4), "<f4").reshape(-1, COUNT, 3)
 
-    def _raw(self, face: int) -> Path:
-        return self._folder / f".face_{face}.f4"
+    def _raw(self, piece: int) -> Path:
+        return self._folder / f".piece_{piece}.f4"
 
 
 class FaceStates:

@@ -92,7 +92,7 @@ class _Mouths:
                 if turn.face == face:
                     in_turn |= (row_times >= turn.start_ms) & (row_times < turn.end_ms)
             features, _ = measured(states, straight_face(states))
-            free = ~states.is_hidden
+            free = states.is_free
             if not (free & in_turn).any():
                 continue
             reach = speaker_range(features[free], ~in_turn[free])
