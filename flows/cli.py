@@ -59,14 +59,29 @@ def translate(
     speakers: Annotated[int | None, typer.Option(metavar="N", help="How many people speak [found out].")] = None,
     work: Annotated[Path | None, typer.Option(metavar="DIR", help="Work folder that keeps finished stages.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dub that is already there.")] = False,
+    line: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--line",
+            metavar="N",
+            help="Make only this line of the finished dub in DIR anew, with its text from DIR/STEM.TAG.edits.toml, and "
+            "keep every other frame and sample; repeatable.",
+        ),
+    ] = None,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as a Prefect flow that its UI shows.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Dub VIDEO into one or more languages."""
+    """Dub VIDEO into one or more languages.
+
+    To change what a line says, write it into DIR/STEM.TAG.edits.toml under the id that the report gives the line:
+    [lines.7] and below it text = "...". Every run takes the texts of that file as they are, and none writes to it;
+    with --line 7 only that line is made anew.
+    """
     from flows import job
     from flows.console import watching
     from stages import settings
     from stages.deliver.report import needs_person
+    from stages.edits import listed
     from stages.languages import normalise_tag
 
     overrides: dict[str, Any] = {} if work is None else {"work": work}
@@ -79,13 +94,16 @@ def translate(
         given = {key: value for key, value in values.items() if value is not None}
         if given:
             overrides[section] = given
-    checked = job.check(video, to, out, settings.load(profile, overrides), force)
+    lines = tuple(line or ())
+    checked = job.check(video, to, out, settings.load(profile, overrides), force, lines)
     console = Console(stderr=True)
     if prefect:
         from flows.translate_video import Options, translate_video
 
         made = translate_video(
-            video, list(checked.targets), Options(profile=profile, out=out, force=force, overrides=overrides)
+            video,
+            list(checked.targets),
+            Options(profile=profile, out=out, force=force, lines=lines, overrides=overrides),
         )
     else:
         with watching(console) as watch:
@@ -95,8 +113,15 @@ def translate(
         print(json.dumps([item.model_dump(mode="json", exclude={"content"}) for item in made], indent=1))
     else:
         for item in made:
-            _summary(console, item.video, item.report, item.content)
-    if any(needs_person(item.content) for item in made):
+            if item.unchanged_lines:
+                named = listed(item.unchanged_lines)
+                console.print(f"line {named}: text and voice are as they were; nothing was changed.", highlight=False)
+            else:
+                _summary(console, item.video, item.report, item.content)
+        if checked.rerun is not None and checked.rerun.waiting:
+            waiting = listed(checked.rerun.waiting)
+            console.print(f"line {waiting}: edited as well, not named with --line, and so left.", highlight=False)
+    if any(needs_person(item.content) for item in made if not item.unchanged_lines):
         raise typer.Exit(1)
 
 
@@ -110,6 +135,14 @@ def _summary(console: Console, video: Path, report: Path, content: dict[str, Any
         highlight=False,
         soft_wrap=True,
     )
+    if content["rerun"] is not None and content["rerun"]["picture"] is not None:
+        frames, of_all = content["rerun"]["picture"], content["source"]["picture"]["frames"]
+        console.print(
+            f"of {of_all} frames {frames['changed_frames']} changed; {frames['drawn_frames']} were encoded again, "
+            f"{frames['decoded_frames']} decoded.",
+            highlight=False,
+            soft_wrap=True,
+        )
     for line in content["lines"]:
         if line["flags"]:
             console.print(f"line {line['id']}: {', '.join(line['flags'])}", highlight=False, soft_wrap=True)

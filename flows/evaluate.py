@@ -11,10 +11,12 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
+from flows.finished import read_finished
 from flows.job import Job, Runner, Watch
 from stages import evaluate, pipeline
 from stages.artifacts import FaceTrack, Media, Record, SourceVideo, SpeakerFaces, Trajectory
 from stages.deliver.report import unsynced_times, visemes
+from stages.edits import read_edits
 from stages.errors import InputError
 from stages.evaluate.goals import ROWS, Evaluation, Figure
 from stages.media import open_source, printable
@@ -125,8 +127,7 @@ def _evaluate_dub(report: Path, source: Path | None, work: Path | None, pictures
     dubbed = open_source(stem.with_name(f"{stem.name}.mp4"))
     target = content["target"]
     run = Runner(Job(video, (target,), settings, report.parent), watch)
-    shared = pipeline.prepare(run, video, (target,), settings)
-    dub = pipeline.dub(run, video, shared, target, settings)
+    shared, dub = _what_it_was_made_from(run, content, stem)
     told = json.loads(stem.with_name(f"{stem.name}.visemes.json").read_text(encoding="utf-8"))
     if json.loads(json.dumps(visemes(shared, dub))) != told:
         raise InputError(
@@ -143,6 +144,16 @@ def _evaluate_dub(report: Path, source: Path | None, work: Path | None, pictures
         unsynced=tuple(unsynced_times(evaluation.unsynced, shared.media)),
         pictures=drawn,
     )
+
+
+def _what_it_was_made_from(run: Runner, content: dict[str, Any], stem: Path) -> tuple[pipeline.Shared, pipeline.Dub]:
+    video, settings, target = run.job.video, run.job.settings, content["target"]
+    finished = read_finished(content, video, settings.work)
+    if finished is not None:
+        return finished.shared, finished.dub
+    edits = read_edits(stem.with_name(f"{stem.name}.edits.toml"))
+    shared = pipeline.prepare(run, video, (target,), settings)
+    return shared, pipeline.dub(run, video, shared, target, settings, edits)
 
 
 def _table(title: str, figures: Sequence[Figure]) -> Table:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flows.finished import Rerun, check_rerun
 from stages import models, pipeline
 from stages.artifacts import Artifact, SourceVideo
-from stages.deliver import Delivery, check_place, deliver
+from stages.deliver import Delivery, check_place, deliver, unchanged
+from stages.edits import Edits, edits_file, read_edits
 from stages.errors import InputError
 from stages.languages import language_name, normalise_tag
 from stages.media import open_source
@@ -31,18 +33,33 @@ class Job:
     targets: tuple[str, ...]
     settings: Settings
     out: Path
+    edits: Mapping[str, Edits] = field(default_factory=dict)
+    """By target language."""
+    rerun: Rerun | None = None
+    """The finished dub of which only some lines are made anew."""
 
 
-def check(video: Path, targets: list[str], out: Path | None, settings: Settings, force: bool) -> Job:
+def check(
+    video: Path, targets: list[str], out: Path | None, settings: Settings, force: bool, lines: tuple[int, ...] = ()
+) -> Job:
     """Check everything that can be checked before any work is done.
 
+    ``lines`` names those of a finished dub that are made anew; none: the whole dub is made.
+
     Raises:
-        InputError: the video, a language, a pair or the output folder cannot be used.
+        InputError: the video, a language, a pair, an edit, a line or the output folder cannot be used.
         MissingEngineError: a model is missing or damaged, or a translator is not installed.
     """
     tags = tuple(dict.fromkeys(normalise_tag(tag) for tag in targets))
     if not tags:
         raise InputError("no target language was given; add for example --to pt-BR.")
+    opened = open_source(video)
+    folder = out or Path(f"{video.stem}.dub")
+    edits = {tag: read_edits(edits_file(folder, video.stem, tag)) for tag in tags}
+    rerun = None
+    if lines:
+        rerun = check_rerun(opened, tags, folder, settings, edits[tags[0]], lines)
+        settings = rerun.settings
     source = settings.transcribe.language
     for tag in tags:
         check_pair(source, tag, settings.translate)
@@ -51,15 +68,13 @@ def check(video: Path, targets: list[str], out: Path | None, settings: Settings,
                 f"{settings.synthesize.engine} does not speak {language_name(tag)}, so it cannot be dubbed here; see "
                 "dubwright languages for those that can."
             )
-    opened = open_source(video)
-    folder = out or Path(f"{video.stem}.dub")
-    check_place(folder, video.stem, tags, force)
+    check_place(folder, video.stem, tags, force or rerun is not None)
     needed = dict.fromkeys(
         name for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES) for name in stage.models
     )
     for name in needed:
         models.path(name)
-    return Job(opened, tags, settings, folder)
+    return Job(opened, tags, settings, folder, edits, rerun)
 
 
 @dataclass
@@ -85,7 +100,22 @@ class Runner:
 
 def translate(job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[StageRun]]) -> Iterator[Delivery]:
     """Dub the video into every target language and yield each as soon as it lies in the output folder."""
+    if job.rerun is not None:
+        yield _translate_again(job, job.rerun, run, runs_for)
+        return
     shared = pipeline.prepare(run, job.video, job.targets, job.settings)
     for target in job.targets:
-        dub = pipeline.dub(run, job.video, shared, target, job.settings)
+        dub = pipeline.dub(run, job.video, shared, target, job.settings, job.edits[target])
         yield deliver(job.out, job.video, shared, dub, runs_for(target), job.settings)
+
+
+def _translate_again(
+    job: Job, rerun: Rerun, run: pipeline.RunStage, runs_for: Callable[[str], list[StageRun]]
+) -> Delivery:
+    (target,) = job.targets
+    before = rerun.before
+    dub = pipeline.redub(run, job.video, before.shared, job.settings, job.edits[target], before.dub, rerun.lines)
+    if dub is None:
+        return unchanged(job.out, job.video.path.stem, before.report, rerun.lines)
+    runs = [*before.shared_runs(), *runs_for(target)]
+    return deliver(job.out, job.video, before.shared, dub, runs, job.settings)

@@ -25,6 +25,8 @@ class Options(BaseModel):
     """Output folder; ``<stem>.dub`` when not given."""
     force: bool = False
     """Replace a dub that is already there."""
+    lines: tuple[int, ...] = ()
+    """Make only these lines of the finished dub anew."""
     overrides: dict[str, Any] = {}
     """Settings by section, e.g. ``{"diarize": {"speakers": 2}}``."""
 
@@ -38,6 +40,6 @@ def _run_name() -> str:
 def translate_video(video: Path, target_languages: list[str], options: Options = Options()) -> list[Delivery]:  # noqa: B008
     """Dub ``video`` into every target language and return where the dubs lie."""
     chosen = settings.load(options.profile, options.overrides)
-    checked = job.check(video, target_languages, options.out, chosen, options.force)
+    checked = job.check(video, target_languages, options.out, chosen, options.force, options.lines)
     runner = job.Runner(checked, logged)
     return list(job.translate(checked, TaskRunner(runner), runner.runs_for))

@@ -399,14 +399,44 @@ class Unsynced(Record):
     reason: str
 
 
+class Redrawn(Record):
+    """What making some lines anew cost, in frames."""
+
+    changed_frames: int
+    """In which something else is shown than before."""
+    drawn_frames: int
+    """Drawn and encoded: whole groups of pictures. The packets of all others are those of the picture before."""
+    decoded_frames: int
+    """Decoded from the source to draw them."""
+
+
 class Picture(Artifact):
     """The re-rendered picture, or the statement that nothing in it was changed."""
 
     video: str | None = "picture.mp4"
     """H.264 with the source's frame times; None where no frame was changed and the source's stream is copied."""
+    crf: int | None = None
+    """x264's rate factor; None where there is no video."""
     changed_frames: int
+    """In which the dub's mouth is shown."""
     closures: tuple[LineClosures, ...] = ()
     unsynced: tuple[Unsynced, ...] = ()
+    mouths: str = "mouths.npz"
+    """Where there is a video: what was chosen for every frame (:mod:`stages.lipsync.kept`), with the mouths themselves
+    beside it as ``mouths_<face>.bgr``, so that a line can be made anew."""
+    redrawn: Redrawn | None = None
+    """None where the whole picture was made."""
+
+
+class MixLevels(Record):
+    """Every gain of a mix, in dB, so that a part of it can be made anew as loud as the rest."""
+
+    speakers_db: dict[str, float]
+    speech_db: float
+    trim_db: float
+    limit_dbfs: float | None
+    """Ceiling of the limiter; None where none was needed."""
+    turn_down_db: float
 
 
 class Mixdown(Artifact):
@@ -416,6 +446,7 @@ class Mixdown(Artifact):
     """48 kHz stereo 16-bit, as long as the clip."""
     integrated_lufs: float | None
     true_peak_dbtp: float
+    levels: MixLevels
 
 
 class LineCheck(Record):

@@ -7,9 +7,10 @@ still begins at 0 here. Files are opened with the ``file:`` protocol only, so th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -21,6 +22,7 @@ import numpy as np
 import soundfile
 from av.audio.stream import AudioStream
 from av.stream import Disposition
+from av.video.frame import PictureType
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
@@ -31,6 +33,9 @@ from stages.progress import Progress
 from stages.sound import SAMPLE_RATE_HZ
 
 VERSION = 1
+_GROUP_MS = 2000.0
+"""Longest group of pictures: the smallest part of a picture that can be encoded again alone."""
+_ENDLESS_FRAMES = 1 << 20
 MILLISECOND = Fraction(1, 1000)
 
 _ONLY_FILES = {"protocol_whitelist": "file"}
@@ -147,10 +152,17 @@ def ingest(video: SourceVideo, config: MediaConfig, out: Path, progress: Progres
     )
 
 
-def frames(video: SourceVideo, media: Media, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
+def frames(
+    video: SourceVideo,
+    media: Media,
+    first: int = 0,
+    last: int | None = None,
+    tell_decoded: Callable[[], object] = lambda: None,
+) -> Iterator[np.ndarray]:
     """Yield shown (rotated) frames ``first..last`` (inclusive), uint8 BGR (h, w, 3), in presentation order.
 
     Starts decoding at the key frame before ``first``; a damaged frame repeats its predecessor so that the count holds.
+    ``tell_decoded`` is called for every frame that was decoded, those before ``first`` included.
     """
     times = np.load(media.file(media.frame_times))
     last = len(times) - 1 if last is None else last
@@ -166,6 +178,7 @@ def frames(video: SourceVideo, media: Media, first: int = 0, last: int | None = 
             container.seek(int(seconds / stream.time_base), stream=stream, backward=True)
         expected, shown = first, None
         for frame in container.decode(stream):
+            tell_decoded()
             if frame.pts is None:
                 continue
             time_ms = float((frame.pts * stream.time_base - origin) * 1000)
@@ -183,13 +196,40 @@ def frames(video: SourceVideo, media: Media, first: int = 0, last: int | None = 
             expected += 1
 
 
+def picture_groups(times_ms: np.ndarray, cuts: Sequence[int]) -> list[tuple[int, int]]:
+    """Return first and last frame (inclusive) of every group of pictures: parts of a shot, of equal length.
+
+    Args:
+        times_ms: (frames,) presentation times.
+        cuts: first frames of shots; frame 0 need not be named.
+    """
+    groups: list[tuple[int, int]] = []
+    for shot in np.split(np.arange(len(times_ms)), sorted({*cuts} - {0})):
+        length_ms = float(times_ms[shot[-1]] - times_ms[shot[0]])
+        # Never a single frame: key frames in a row would have to tell each other apart.
+        parts = max(1, min(ceil(length_ms / _GROUP_MS), len(shot) // 2))
+        groups += [(int(part[0]), int(part[-1])) for part in np.array_split(shot, parts)]
+    return groups
+
+
 class PictureWriter:
     """Encodes frames with exactly the source's frame times (H.264 in MP4, no sound).
 
-    Use as a context manager and call :meth:`write` once for every frame of the clip, in order.
+    Use as a context manager and call :meth:`write` once for every frame of the clip, in order; or for those of some
+    successive groups (:func:`picture_groups`). Groups are closed, and where they begin depends on the frame times and
+    the cuts alone, so that one can be encoded again without the others.
     """
 
-    def __init__(self, path: Path, video: SourceVideo, media: Media, config: EncodeConfig) -> None:
+    def __init__(
+        self,
+        path: Path,
+        video: SourceVideo,
+        media: Media,
+        config: EncodeConfig,
+        cuts: Sequence[int] = (),
+        first: int = 0,
+        last: int | None = None,
+    ) -> None:
         self._container = av.open(f"file:{path}", "w", format="mp4")
         with opened(video.path) as source:
             template = source.streams[media.picture.index]
@@ -200,6 +240,8 @@ class PictureWriter:
             options = {"preset": config.preset, "crf": str(config.crf), "bf": "0", "threads": str(config.threads)}
             # Trellis keeps fine detail; more deblocking takes away the noise of rounding a smooth picture twice.
             options |= {"trellis": "1", "deblock": "1:1"}
+            # Key frames where the groups begin, and nowhere else.
+            options |= {"g": str(_ENDLESS_FRAMES), "sc_threshold": "0", "forced-idr": "1"}
             self._stream = self._container.add_stream("libx264", rate=media.picture.fps, options=options)
             assert isinstance(self._stream, VideoStream)
             encoder = self._stream.codec_context
@@ -217,7 +259,9 @@ class PictureWriter:
         self._pts = [round(Fraction(float(time)) * MILLISECOND / time_base) for time in times]
         end = round(media.picture.end_ms * MILLISECOND / time_base)
         self._duration = dict(zip(self._pts, np.diff([*self._pts, max(end, self._pts[-1] + 1)]).tolist(), strict=True))
-        self._encoder, self._time_base, self._written = encoder, time_base, 0
+        self._group_starts = {start for start, _ in picture_groups(times, cuts)}
+        self._last = len(times) - 1 if last is None else last
+        self._encoder, self._time_base, self._next = encoder, time_base, first
 
     def __enter__(self) -> Self:
         return self
@@ -231,8 +275,10 @@ class PictureWriter:
             dst_colorspace=self._encoder.colorspace,
             dst_color_range=self._encoder.color_range,
         )
-        frame.pts, frame.time_base = self._pts[self._written], self._time_base
-        self._written += 1
+        frame.pts, frame.time_base = self._pts[self._next], self._time_base
+        if self._next in self._group_starts:
+            frame.pict_type = PictureType.I
+        self._next += 1
         self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[av.Packet]) -> None:
@@ -245,8 +291,8 @@ class PictureWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
         if kind is None:
-            if self._written != len(self._pts):
-                raise RuntimeError(f"{self._written} frames written, the clip has {len(self._pts)}")
+            if self._next != self._last + 1:
+                raise RuntimeError(f"the next frame is {self._next}, the last was to be {self._last}")
             self._mux(self._stream.encode(None))
         self._container.close()
         return False

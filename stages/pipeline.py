@@ -6,7 +6,7 @@ What all target languages share is made once (:func:`prepare`); the rest is made
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, cast
 
 from stages import (
@@ -42,9 +42,15 @@ from stages.artifacts import (
     Trajectory,
     Transcript,
 )
+from stages.edits import Edits
 from stages.errors import InputError
+from stages.inspect.rerun import reinspect
+from stages.mix.rerun import remix
 from stages.settings import Settings
 from stages.store import Stage
+from stages.synthesize.rerun import respeak
+from stages.timing.rerun import refit, replan
+from stages.visemes.rerun import reshape
 
 INGEST = Stage("ingest", "Reading the clip", media.ingest, Media, media.VERSION, "ingest", "pyav")
 SEPARATE = Stage(
@@ -112,6 +118,15 @@ INSPECT = Stage(
     ("whisper-base",),
 )  # fmt: skip
 
+# The same stages where some lines of a finished dub are made anew: each takes the earlier artifact and keeps the rest.
+REFIT = replace(FIT, function=refit)
+REPLAN = replace(PLAN, function=replan)
+RESPEAK = replace(SPEAK, function=respeak)
+RESHAPE = replace(ARTICULATE, function=reshape)
+RESYNC = replace(LIPSYNC, function=lipsync.resync)
+REMIX = replace(MIX, function=remix)
+REINSPECT = replace(INSPECT, function=reinspect)
+
 SHARED_STAGES = (INGEST, SEPARATE, DIARIZE, TRANSCRIBE, TRACK, FACES, PERSONAL)
 """Done once for a video, whatever the target languages."""
 LANGUAGE_STAGES = (TRANSLATE, CAST, FIT, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT)
@@ -152,6 +167,8 @@ class Dub:
     picture: Picture
     mixdown: Mixdown
     inspection: Inspection
+    made_anew: tuple[int, ...] = ()
+    """Ids of the lines that the last run made anew; empty where it made all."""
 
 
 def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], settings: Settings) -> Shared:
@@ -179,19 +196,18 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
     return Shared(clip, separation, diarization, transcript, track, faces, habits)
 
 
-def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str, settings: Settings) -> Dub:
-    """Do everything for one target language."""
+def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str, settings: Settings, edits: Edits) -> Dub:
+    """Do everything for one target language.
 
-    def step(stage: Stage, kind: type[ArtifactT], *inputs: Any) -> ArtifactT:
-        artifact = run(stage, *inputs, language=target)
-        assert isinstance(artifact, kind)
-        return artifact
-
+    Raises:
+        InputError: there is no line of an edit's number.
+    """
+    step = _Steps(run, target)
     separation, diarization = shared.separation, shared.diarization
     route = translate.chosen_route(shared.transcript.language, target, settings.translate)
     translation = step(TRANSLATE, Script, shared.transcript, separation, route)
     voices = step(CAST, Cast, translation, diarization, separation)
-    script = step(FIT, Script, translation, voices, shared.media, settings.synthesize.engine)
+    script = step(FIT, Script, translation, voices, shared.media, settings.synthesize.engine, edits)
     reading = step(READ, Reading, script, voices)
     plan = step(PLAN, Plan, script, reading, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
@@ -200,3 +216,52 @@ def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str, settings
     mixdown = step(MIX, Mixdown, shared.media, separation, shared.transcript, speech)
     inspection = step(INSPECT, Inspection, script, speech, mixdown)
     return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection)
+
+
+def redub(
+    run: RunStage,
+    video: SourceVideo,
+    shared: Shared,
+    settings: Settings,
+    edits: Edits,
+    before: Dub,
+    lines: tuple[int, ...],
+) -> Dub | None:
+    """Make some lines of a finished dub anew and keep everything else; None where they come out as they were.
+
+    Raises:
+        InputError: there is no line of an edit's number, or a line does not fit between the others.
+    """
+    target = before.script.target
+    step = _Steps(run, target)
+    media, separation, diarization = shared.media, shared.separation, shared.diarization
+    route = translate.chosen_route(shared.transcript.language, target, settings.translate)
+    translation = step(TRANSLATE, Script, shared.transcript, separation, route)
+    voices = step(CAST, Cast, translation, diarization, separation)
+    engine = settings.synthesize.engine
+    script = step(REFIT, Script, translation, voices, media, engine, edits, before.script, lines)
+    asked = script.model_copy(update={"lines": tuple(line for line in script.lines if line.id in lines)})
+    reading = step(READ, Reading, asked, voices)
+    plan = step(REPLAN, Plan, script, reading, media, before.plan, lines)
+    speech = step(RESPEAK, Speech, script, reading, plan, voices, separation, diarization, before.speech)
+    if script.lines == before.script.lines and speech.digest == before.speech.digest:
+        return None
+    trajectory = step(RESHAPE, Trajectory, speech, media, shared.habits, before.trajectory, lines)
+    faces = shared.track, shared.faces
+    picture = step(RESYNC, Picture, video, media, *faces, trajectory, before.picture)
+    mixdown = step(REMIX, Mixdown, separation, shared.transcript, speech, before.speech, before.mixdown, lines)
+    inspection = step(REINSPECT, Inspection, script, speech, mixdown, before.inspection, lines)
+    return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, lines)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Runs stages for one language."""
+
+    run: RunStage
+    target: str
+
+    def __call__(self, stage: Stage, kind: type[ArtifactT], *inputs: Any) -> ArtifactT:
+        artifact = self.run(stage, *inputs, language=self.target)
+        assert isinstance(artifact, kind)
+        return artifact

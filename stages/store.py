@@ -63,6 +63,8 @@ class StageRun(Record):
     seconds: float
     """Time the work took when it was done, also where this run found it in the store."""
     from_store: bool
+    key: str
+    """Under which the result lies in the store."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,27 @@ class Store:
                     manifest = _produce(stage, inputs, config, place, key, progress)
         progress(1.0)
         artifact = stage.artifact.model_validate(manifest["artifact"])
-        files_digest = hashlib.sha256(json.dumps(manifest["files"], sort_keys=True).encode()).hexdigest()
         digests = [models.catalogue()[name].sha256 for name in stage.models]
-        return artifact.at(place, files_digest), StageRun(
+        return artifact.at(place, _files_digest(manifest)), StageRun(
             name=stage.name,
             language=language,
             engine=stage.engine,
             model_sha256=",".join(digests) or None,
             seconds=manifest["seconds"],
             from_store=from_store,
+            key=key,
         )
+
+    def kept(self, stage: Stage, key: str, language: str | None) -> Artifact | None:
+        """Return the artifact of an earlier run; None where it is gone or another version of the stage made it."""
+        place = self.folder / stage.name / (language or "") / key[:12]
+        if not place.is_dir():
+            return None
+        with _locked(place.with_name(f"{place.name}.lock")):
+            manifest = _complete(place, key)
+        if manifest is None or manifest["version"] != stage.version:
+            return None
+        return stage.artifact.model_validate(manifest["artifact"]).at(place, _files_digest(manifest))
 
 
 def _key(stage: Stage, inputs: tuple[Any, ...], config: Record) -> str:
@@ -117,6 +130,10 @@ def _key(stage: Stage, inputs: tuple[Any, ...], config: Record) -> str:
         "models": [models.catalogue()[name].sha256 for name in stage.models],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _files_digest(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest["files"], sort_keys=True).encode()).hexdigest()
 
 
 def _complete(place: Path, key: str) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import pytest
 from conftest import MakeClip, tone
 
 from stages import media, sound
-from stages.artifacts import Media, Mixdown, Picture, Script, SourceVideo
+from stages.artifacts import Media, Mixdown, MixLevels, Picture, Script, SourceVideo
 from stages.deliver.mux import mux
 from stages.progress import silent
 from stages.subtitles import Cue
@@ -27,7 +27,8 @@ def dubbed(path: Path, folder: Path, picture: Picture | None = None) -> tuple[So
     samples = round(found.duration_ms * sound.SAMPLE_RATE_HZ / 1000)
     beep = tone(samples / sound.SAMPLE_RATE_HZ, 1000)
     sound.write(folder / "dub.wav", np.stack([beep, beep], axis=1), sound.SAMPLE_RATE_HZ)
-    mixdown = Mixdown(integrated_lufs=-20, true_peak_dbtp=-9).at(folder)
+    levels = MixLevels(speakers_db={}, speech_db=0, trim_db=0, limit_dbfs=None, turn_down_db=0)
+    mixdown = Mixdown(integrated_lufs=-20, true_peak_dbtp=-9, levels=levels).at(folder)
     script = Script(source="en", target="pt-BR", route=(), lines=())
     target = folder / "dub.mp4"
     mux(

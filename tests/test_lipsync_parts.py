@@ -29,7 +29,7 @@ from stages.lipsync.landmarks import CHIN, COUNT, GAP_PAIRS, LIPS, LOWER_FACE, L
 from stages.lipsync.library import SKIN, MouthLibrary, chosen_rows, color_gains
 from stages.lipsync.lips import Shown, keep_thickness, opening_points, set_gap
 from stages.lipsync.occlusion import Sights, SightWriter, hidden_frames
-from stages.lipsync.plan import Demand, demands
+from stages.lipsync.plan import Demand, demands, stretches_to_choose
 from stages.lipsync.retrieval import MouthStates, best_path
 from stages.lipsync.shots import CutDetector
 from stages.lipsync.targets import SpeakerRange, contact_rows, speaker_range, target_features
@@ -279,6 +279,29 @@ def test_crops_come_back_as_they_were(face: np.ndarray, tmp_path: Path) -> None:
     assert np.array_equal(crop.bgr, expected)
     library.close()
     assert not (tmp_path / "mouths").exists()
+
+
+def test_a_kept_library_is_opened_again_as_it_was(face: np.ndarray, tmp_path: Path) -> None:
+    frame = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    library = MouthLibrary(tmp_path / "mouths", np.array([0, 2]), 3, is_kept=True)
+    for row in range(3):
+        library.add(row, np.roll(frame, row, axis=0), turned(face, 0, 60, (160, 100, 0)), np.ones(16, dtype=bool))
+    first, index = library.crop(2), library.index()
+    library.close()
+    again = MouthLibrary.reopened(tmp_path / "mouths", index)
+    assert np.array_equal(again.crop(2).bgr, first.bgr) and again.crop(2)[1:] == first[1:]
+    assert np.array_equal(again.skin, library.skin) and np.array_equal(again.rows, [0, 2])
+    again.close()
+    assert (tmp_path / "mouths").exists()
+
+
+def test_only_changed_stretches_are_chosen_again_and_held_at_both_ends() -> None:
+    changed = np.zeros(20, dtype=bool)
+    changed[[0, 1, 8, 9, 10, 14]] = True
+    found = [(rows.tolist(), is_free.tolist()) for rows, is_free in stretches_to_choose(np.arange(3, 15), changed)]
+    assert found == [([7, 8, 9, 10, 11], [False, True, True, True, False]), ([13, 14], [False, True])]
+    (whole,) = stretches_to_choose(np.arange(3, 15), None)
+    assert whole[0].tolist() == list(range(3, 15)) and whole[1].all()
 
 
 def test_gains_are_bounded() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stages import timing
 from stages.artifacts import Cast, Media, PictureStream, Reading, ReadLine, Script, ScriptLine, VoiceSettings
+from stages.edits import Edits
 from stages.progress import silent
 from stages.synthesize.kokoro import VOICES
 from stages.timing.fitting import first_that_fits
@@ -181,6 +182,29 @@ def test_lines_with_room_are_neither_moved_nor_hurried(script: tuple[list[Slot],
         assert own.rate < CONFIG.comfortable_rate + 0.02 or own.end_ms - own.start_ms < 60
 
 
+@given(scripts(), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_line_planned_again_between_the_others_stays_where_it_was(
+    script: tuple[list[Slot], dict[int, int], int], data: st.DataObject
+) -> None:
+    slots, lengths, clip_end_ms = script
+    lines = plan_lines(slots, lengths, clip_end_ms, CONFIG)
+    again = data.draw(st.sets(st.sampled_from([line.id for line in lines]), min_size=1, max_size=2))
+    fixed = {line.id: line for line in lines if line.id not in again}
+    assert plan_lines(slots, {id: lengths[id] for id in again}, clip_end_ms, CONFIG, fixed) == lines
+
+
+def test_a_longer_line_is_hurried_between_lines_that_stay() -> None:
+    slots = [slot(1, 0, 1000), slot(2, 2000, 4000), slot(3, 5000, 6000)]
+    first, second, third = plan_lines(slots, {1: 900, 2: 1900, 3: 900}, 10_000, CONFIG)
+    fixed = {1: first, 3: third}
+    before, longer, after = plan_lines(slots, {2: 3900}, 10_000, CONFIG, fixed)
+    assert (before, after) == (first, third) and longer.rate > CONFIG.comfortable_rate > second.rate
+    assert longer.end_ms + CONFIG.breath_ms <= third.start_ms
+    with pytest.raises(ArithmeticError):
+        plan_lines(slots, {2: 4300}, 10_000, CONFIG, fixed)
+
+
 def test_a_long_film_is_planned_quickly() -> None:
     slots = [slot(n, 3000 * n, 3000 * n + 2500, f"S{n % 5}") for n in range(2000)]
     began = time.perf_counter()
@@ -219,7 +243,9 @@ def test_the_stage_gives_later_ones_the_text_that_fits(tmp_path: Path, end_ms, t
         similarity_matched=0.0,
     )
     script = Script(source="en", target="pt-BR", route=("x",), lines=(line,))
-    fitted = timing.fit(script, Cast(voices=(voice,)), media(end_ms), "kokoro", TimingConfig(), tmp_path, silent)
+    fitted = timing.fit(
+        script, Cast(voices=(voice,)), media(end_ms), "kokoro", Edits(), TimingConfig(), tmp_path, silent
+    )
     assert (fitted.lines[0].text, fitted.lines[0].full_text, fitted.lines[0].flags) == (text, full_text, ())
 
 

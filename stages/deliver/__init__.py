@@ -34,6 +34,8 @@ class Delivery(Record):
     visemes: Path
     content: dict[str, Any]
     """The report itself."""
+    unchanged_lines: tuple[int, ...] = ()
+    """Lines that were asked for and came out as they were: then nothing was written."""
 
 
 def check_place(folder: Path, stem: str, targets: tuple[str, ...], force: bool) -> None:
@@ -76,15 +78,7 @@ def deliver(
     try:
         own = dub_cues(dub.script, dub.speech)
         heard = source_cues(shared.transcript)
-        files = {
-            "video": f"{stem}.{tag}.mp4",
-            "subtitles": f"{stem}.{tag}.srt",
-            "subtitles_vtt": f"{stem}.{tag}.vtt",
-            "subtitles_ass": f"{stem}.{tag}.ass",
-            "source_subtitles": f"{stem}.{source}.srt",
-            "report": f"{stem}.{tag}.report.json",
-            "visemes": f"{stem}.{tag}.visemes.json",
-        }
+        files = _names(stem, tag, source)
         write_srt(scratch / files["subtitles"], own)
         write_srt(scratch / files["source_subtitles"], heard)
         write_vtt(scratch / files["subtitles_vtt"], own)
@@ -106,7 +100,29 @@ def deliver(
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Delivery(target=tag, content=content, **{key: folder / name for key, name in files.items()})
+    return _delivery(folder, files, content)
+
+
+def unchanged(folder: Path, stem: str, content: dict[str, Any], lines: tuple[int, ...]) -> Delivery:
+    """Return the dub that lies in ``folder`` with the report ``content``, which ``lines`` have not changed."""
+    return _delivery(folder, _names(stem, content["target"], content["source"]["language"]), content, lines)
+
+
+def _delivery(folder: Path, files: dict[str, str], content: dict[str, Any], lines: tuple[int, ...] = ()) -> Delivery:
+    places: dict[str, Any] = {key: folder / name for key, name in files.items()}
+    return Delivery(target=content["target"], content=content, unchanged_lines=lines, **places)
+
+
+def _names(stem: str, tag: str, source: str) -> dict[str, str]:
+    return {
+        "video": f"{stem}.{tag}.mp4",
+        "subtitles": f"{stem}.{tag}.srt",
+        "subtitles_vtt": f"{stem}.{tag}.vtt",
+        "subtitles_ass": f"{stem}.{tag}.ass",
+        "source_subtitles": f"{stem}.{source}.srt",
+        "report": f"{stem}.{tag}.report.json",
+        "visemes": f"{stem}.{tag}.visemes.json",
+    }
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

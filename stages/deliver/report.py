@@ -63,8 +63,16 @@ def report(
             "integrated_lufs": dub.mixdown.integrated_lufs,
             "true_peak_dbtp": dub.mixdown.true_peak_dbtp,
         },
+        "rerun": _rerun(dub),
         "unprocessed": [item.model_dump() for item in shared.transcript.unprocessed] + unsynced,
     }
+
+
+def _rerun(dub: Dub) -> dict[str, Any] | None:
+    if not dub.made_anew:
+        return None
+    redrawn = dub.picture.redrawn
+    return {"lines": list(dub.made_anew), "picture": redrawn.model_dump(mode="json") if redrawn else None}
 
 
 def needs_person(content: dict[str, Any]) -> bool:

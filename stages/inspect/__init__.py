@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import langcodes
@@ -43,18 +44,26 @@ def inspect(
     language = langcodes.get(script.target).language
     assert language is not None
     texts = {line.id: line.text for line in script.lines}
-    checks, references, heard_texts = [], [], []
+    checks = []
     for number, line in enumerate(speech.lines, start=1):
         sound = read_span(mixdown.file(mixdown.sound), line.start_ms - _MARGIN_MS, line.end_ms + _MARGIN_MS)
         heard = engine.recognise(resample(sound.mean(axis=1), SAMPLE_RATE_HZ, SPEECH_RATE_HZ), language, "transcribe")
         reference = normalised(texts[line.id])
-        references.append(reference)
-        heard_texts.append(normalised(heard))
-        cer = jiwer.cer(reference, heard_texts[-1]) if reference else 0.0
+        cer = jiwer.cer(reference, normalised(heard)) if reference else 0.0
         checks.append(LineCheck(id=line.id, heard=heard, cer=round(float(cer), 4)))
         progress(number / len(speech.lines))
-    total = float(jiwer.cer(references, heard_texts)) if any(references) else 0.0
-    return Inspection(lines=tuple(checks), cer=round(total, 4))
+    return Inspection(lines=tuple(checks), cer=total_cer(script, checks))
+
+
+def total_cer(script: Script, checks: Sequence[LineCheck]) -> float:
+    """Return the character error rate over all checked lines."""
+    import jiwer
+
+    texts = {line.id: line.text for line in script.lines}
+    references = [normalised(texts[check.id]) for check in checks]
+    if not any(references):
+        return 0.0
+    return round(float(jiwer.cer(references, [normalised(check.heard) for check in checks])), 4)
 
 
 def normalised(text: str) -> str:

@@ -14,6 +14,7 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 ``occlusion departure``   where the face is hidden, and which parts of it (``chart``; ``cover``: laid over the picture)
 ``fallback``              where the mouth is hidden, turned away or too small to be driven
 ``plan render``           where the mouth is driven and how strongly; the frames made
+``kept rerun splice``     some lines made anew: the rest of the plan and of the encoded picture stays as it was
 ``feedback``              every drawn mouth tracked again, and drawn anew where it is off
 ``closures``              closing phones tracked again in the result (all figures: :mod:`stages.evaluate`)
 ========================  ==============================================================================
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 TRACK_VERSION = 6
 FACES_VERSION = 2
-SYNC_VERSION = 13
+SYNC_VERSION = 14
 
 
 class TrackConfig(Record):
@@ -148,6 +149,28 @@ def sync(
     from stages.lipsync import render
 
     return render.sync(video, media, track, faces, trajectory, config, out, progress)
+
+
+def resync(
+    video: SourceVideo,
+    media: Media,
+    track: FaceTrack,
+    faces: SpeakerFaces,
+    trajectory: Trajectory,
+    previous: Picture,
+    config: LipsyncConfig,
+    out: Path,
+    progress: Progress,
+) -> Picture:
+    """Draw anew what differs from a previous picture because the trajectory changed; all other frames stay.
+
+    Raises:
+        MissingEngineError: the landmark model is missing or damaged.
+        InputError: the previous picture was encoded by another version of x264.
+    """
+    from stages.lipsync import rerun
+
+    return rerun.resync(video, media, track, faces, trajectory, previous, config, out, progress)
 
 
 def drawn_frames(

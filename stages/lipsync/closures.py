@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -12,6 +13,26 @@ from stages.lipsync.targets import contact_rows
 
 _DRIVEN = 0.5
 """Strength from which a phone has to be seen."""
+
+
+def closures(
+    plans: Mapping[int, FacePlan], gaps_iod: Mapping[int, np.ndarray], times_ms: np.ndarray, closed_gap_iod: float
+) -> tuple[LineClosures, ...]:
+    """Return the counts of all lines.
+
+    Args:
+        plans: by face id.
+        gaps_iod: by face id, (k,) inner gap that was read in every drawn frame; NaN or infinite where none was.
+        times_ms: (frames,).
+        closed_gap_iod: a mouth is closed up to this.
+    """
+    found: list[LineClosures] = []
+    for face, plan in plans.items():
+        check = ClosureCheck(plan, times_ms, closed_gap_iod)
+        for frame, gap_iod in zip(plan.states.frames.tolist(), gaps_iod[face].tolist(), strict=True):
+            check.look(frame, gap_iod)
+        found += check.lines()
+    return tuple(sorted(found, key=lambda line: line.line_id))
 
 
 class ClosureCheck:

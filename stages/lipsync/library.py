@@ -7,6 +7,7 @@ grow with the clip; for long clips, runs of neighbouring frames are taken at eve
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -43,9 +44,9 @@ class _Entry:
 
 
 class MouthLibrary:
-    """Mouth crops of one face, by row of its track. Remove the file with :meth:`close`."""
+    """Mouth crops of one face, by row of its track. :meth:`close` removes the file, unless it is to be kept."""
 
-    def __init__(self, path: Path, rows: np.ndarray, track_rows: int) -> None:
+    def __init__(self, path: Path, rows: np.ndarray, track_rows: int, is_kept: bool = False) -> None:
         self.rows = rows
         """int (n,): which rows of the face's track are kept, ascending."""
         self.skin = np.zeros((track_rows, 3), dtype=np.float32)
@@ -53,8 +54,25 @@ class MouthLibrary:
         self.teeth = np.zeros(track_rows, dtype=np.float32)
         """(k,) 0-1: how bright it is under the upper lip, against the skin: 1 where teeth are seen there."""
         self._kept = set(rows.tolist())
-        self._path, self._file = path, path.open("w+b")
+        self._path, self._is_kept = path, is_kept
+        self._file = path.open("a+b")
         self._entries: dict[int, _Entry] = {}
+
+    @classmethod
+    def reopened(cls, path: Path, index: Mapping[str, np.ndarray]) -> MouthLibrary:
+        """Open a library that was kept, with its :meth:`index`."""
+        library = cls(path, index["rows"], len(index["teeth"]), is_kept=True)
+        library.skin, library.teeth = index["skin"], index["teeth"]
+        for row, place in zip(index["rows"].tolist(), index["places"].tolist(), strict=True):
+            position, height, width, left, top = place
+            library._entries[row] = _Entry(position, (height, width, 3), left, top)
+        return library
+
+    def index(self) -> dict[str, np.ndarray]:
+        """Return everything but the crops: ``rows``, ``skin``, ``teeth``, and where each crop lies, ``places``."""
+        entries = [self._entries[row] for row in self.rows.tolist()]
+        places = [(entry.position, *entry.shape[:2], entry.left, entry.top) for entry in entries]
+        return {"rows": self.rows, "skin": self.skin, "teeth": self.teeth, "places": np.array(places, dtype=np.int64)}
 
     def add(self, row: int, bgr: np.ndarray, landmarks: np.ndarray, seen: np.ndarray) -> None:
         """Take what is needed of a frame (uint8 (h, w, 3)) with the face's landmarks (478, 3) px.
@@ -84,9 +102,10 @@ class MouthLibrary:
         self._file.flush()
 
     def close(self) -> None:
-        """Forget the crops."""
+        """Forget the crops, or close their file where it is kept."""
         self._file.close()
-        self._path.unlink()
+        if not self._is_kept:
+            self._path.unlink()
 
 
 def chosen_rows(usable: np.ndarray, shot: np.ndarray, limit: int) -> np.ndarray:

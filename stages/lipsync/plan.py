@@ -5,6 +5,7 @@ A plan holds a few numbers per frame, no pictures; one line of the dub can be pl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -145,14 +146,22 @@ def frame_of(viseme: Viseme, times_ms: np.ndarray) -> int:
 
 
 def make_plan(
-    states: FaceStates, shots: set[int], demand: Demand, times_ms: np.ndarray, config: LipsyncConfig
+    states: FaceStates,
+    shots: set[int],
+    demand: Demand,
+    times_ms: np.ndarray,
+    config: LipsyncConfig,
+    reach: SpeakerRange | None = None,
 ) -> FacePlan:
-    """Plan one face up to the choice of mouth frames; ``shots`` holds the first frames of shots."""
+    """Plan one face up to the choice of mouth frames; ``shots`` holds the first frames of shots.
+
+    ``reach`` is measured, unless a part is planned again: then it is that of the whole, or nothing would stay the same.
+    """
     reference = straight_face(states)
     source, iod_px = measured(states, reference)
     model = _learn(states, reference)
     is_silent = ~demand.wanted[states.frames]
-    reach = speaker_range(source[states.is_free], is_silent[states.is_free])
+    reach = reach or speaker_range(source[states.is_free], is_silent[states.is_free])
     row_times = times_ms[states.frames]
     asked = target_features(demand.parameters[states.frames], reach)
     face_px = iod_px * float(np.ptp(reference[:, 1]))
@@ -192,7 +201,12 @@ def make_plan(
 
 
 def choose_mouths(
-    plan: FacePlan, library: MouthLibrary, shots: set[int], config: LipsyncConfig, apart_frames: int = 0
+    plan: FacePlan,
+    library: MouthLibrary,
+    shots: set[int],
+    config: LipsyncConfig,
+    apart_frames: int = 0,
+    changed: np.ndarray | None = None,
 ) -> None:
     """Fill in which mouth frames are shown, run by run.
 
@@ -202,6 +216,8 @@ def choose_mouths(
         shots: first frames of shots.
         config: its ``candidates`` are considered per frame.
         apart_frames: a mouth less than this away from the frame it would serve is left out (self-reenactment).
+        changed: bool (k,), rows that are chosen again; the others keep what the plan has for them, and where a changed
+            row meets one of those the path is pinned to it. None: all rows.
     """
     settled = maximum_filter1d(plan.source[:, 0], 3, mode="nearest")
     features, teeth = plan.target.copy(), np.zeros(len(settled))
@@ -218,20 +234,31 @@ def choose_mouths(
     beside_hidden = maximum_filter1d(plan.states.is_hidden, 4 * config.transition_frames + 1)
     emerging = beside_hidden & (plan.strength < _OWN_MOUTH_BELOW)
     for a, b in unbroken_runs(frames[driven], shots):
-        rows = driven[a:b]
-        barred = _barred(plan, library, rows, apart_frames)
-        if not apart_frames:
-            own_only = emerging[rows, None] & (rows[:, None] != library.rows)
-            own_only[own_only.all(axis=1)] = False
-            barred |= own_only
-        path = best_path(wanted.take(rows), kept, order[library.rows], config.candidates, barred)
-        chosen = library.rows[path]
-        plan.picks[rows, 0] = chosen
-        jumps = np.flatnonzero(np.abs(np.diff(order[chosen])) > 1)
-        alike = np.abs(library.teeth[chosen[jumps + 1]] - library.teeth[chosen[jumps]]) < _MIX_MAX_TEETH_DIFFERENCE
-        jumps = jumps[alike]
-        _mix(plan, rows[jumps], chosen[jumps + 1])
-        _mix(plan, rows[jumps + 1], chosen[jumps])
+        for rows, is_free in stretches_to_choose(driven[a:b], changed):
+            barred = _barred(plan, library, rows, apart_frames)
+            if not apart_frames:
+                own_only = emerging[rows, None] & (rows[:, None] != library.rows)
+                own_only[own_only.all(axis=1)] = False
+                barred |= own_only
+            barred[~is_free] = library.rows != plan.picks[rows[~is_free], :1]
+            path = best_path(wanted.take(rows), kept, order[library.rows], config.candidates, barred)
+            chosen = library.rows[path]
+            plan.picks[rows[is_free]] = np.stack([chosen[is_free], np.full(int(is_free.sum()), -1)], axis=1)
+            plan.mix[rows[is_free]] = 0
+            jumps = np.flatnonzero(np.abs(np.diff(order[chosen])) > 1)
+            alike = np.abs(library.teeth[chosen[jumps + 1]] - library.teeth[chosen[jumps]]) < _MIX_MAX_TEETH_DIFFERENCE
+            jumps = jumps[alike]
+            for here, other in ((jumps, jumps + 1), (jumps + 1, jumps)):
+                _mix(plan, rows[here[is_free[here]]], chosen[other[is_free[here]]])
+
+
+def stretches_to_choose(rows: np.ndarray, changed: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield stretches of one run's rows, and bool (n,) which are free: at most the first and last are held."""
+    is_free = np.ones(len(rows), dtype=bool) if changed is None else changed[rows]
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_free, [False]])))
+    for start, end in edges.reshape(-1, 2).tolist():
+        with_neighbours = slice(max(0, start - 1), end + 1)
+        yield rows[with_neighbours], is_free[with_neighbours]
 
 
 def _barred(plan: FacePlan, library: MouthLibrary, rows: np.ndarray, apart_frames: int) -> np.ndarray:

@@ -7,7 +7,7 @@ moved differ from the source before encoding, and only in the pixels that :func:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -17,9 +17,9 @@ import numpy as np
 
 from stages import media as video_files
 from stages.artifacts import FaceTrack, Media, Picture, SourceVideo, SpeakerFaces, Trajectory
-from stages.lipsync import LipsyncConfig
+from stages.lipsync import LipsyncConfig, kept
 from stages.lipsync.ahead import read_ahead
-from stages.lipsync.closures import ClosureCheck
+from stages.lipsync.closures import closures
 from stages.lipsync.composite import Patch
 from stages.lipsync.detector import FaceReader
 from stages.lipsync.fallback import allowed_strength
@@ -55,24 +55,32 @@ def sync(
         progress(1.0)
         return Picture(video=None, changed_frames=0, unsynced=left)
     is_small = min(float(np.median(plan.face_px[plan.driven_rows()])) for plan in drawn.values()) < SMALL_FACE_PX
-    crf = config.small_face_crf if is_small else config.crf
-    encode = video_files.EncodeConfig(crf=crf, preset=config.preset, threads=config.encoder_threads)
+    encode = encoding(config.small_face_crf if is_small else config.crf, config)
+    cuts = [first for first, _ in track.shots]
     changed = 0
     with (
-        painting(video, media, track, drawn, config, out, progress) as painters,
-        video_files.PictureWriter(out / "picture.mp4", video, media, encode) as writer,
+        painting(video, media, track, drawn, config, out, progress, is_kept=True) as painters,
+        video_files.PictureWriter(out / "picture.mp4", video, media, encode, cuts) as writer,
     ):
-        checks = {face: ClosureCheck(plan, times_ms, config.closed_gap_iod) for face, plan in drawn.items()}
+        gaps_iod = {face: np.full(len(plan.strength), np.nan) for face, plan in drawn.items()}
         for index, bgr, patches in rendered_frames(video, media, painters):
             writer.write(bgr)
             changed += bool(patches)
             for face, patch in patches.items():
-                checks[face].look(index, patch.gap_iod)
+                gaps_iod[face][drawn[face].states.row(index)] = patch.gap_iod
             progress(_LIBRARY_SHARE + (1 - _LIBRARY_SHARE) * (index + 1) / media.picture.frames)
-    closures = tuple(
-        sorted((line for check in checks.values() for line in check.lines()), key=lambda line: line.line_id)
+        kept.save(out, {face: (each.plan, each.painter.library) for face, each in painters.items()}, gaps_iod)
+    return Picture(
+        crf=encode.crf,
+        changed_frames=changed,
+        closures=closures(drawn, gaps_iod, times_ms, config.closed_gap_iod),
+        unsynced=left,
     )
-    return Picture(changed_frames=changed, closures=closures, unsynced=left)
+
+
+def encoding(crf: int, config: LipsyncConfig) -> video_files.EncodeConfig:
+    """Return how a picture is encoded at this rate factor."""
+    return video_files.EncodeConfig(crf=crf, preset=config.preset, threads=config.encoder_threads)
 
 
 def drawn_frames(
@@ -115,22 +123,32 @@ def painting(
     scratch: Path,
     progress: Progress,
     apart_frames: int = 0,
+    is_kept: bool = False,
 ) -> Iterator[dict[int, SeenMouth]]:
     """Fill the mouth libraries in one pass over the clip, choose the mouths, and lend those who draw them.
 
-    ``apart_frames``: see :func:`stages.lipsync.plan.choose_mouths`.
+    ``apart_frames``: see :func:`stages.lipsync.plan.choose_mouths`. ``is_kept``: the libraries stay in ``scratch``.
     """
     with ExitStack() as stack:
         libraries = {}
         for face, plan in plans.items():
             usable = _usable_rows(plan, config)
             rows = chosen_rows(usable, plan.shot[usable], config.library_frames)
-            library = MouthLibrary(scratch / f".mouths_{face}", rows, len(plan.source))
+            library = MouthLibrary(scratch / kept.library_name(face), rows, len(plan.source), is_kept)
             libraries[face] = stack.enter_context(closing(library))
         if libraries:
             _fill(video, media, plans, libraries, progress)
         for face, plan in plans.items():
             choose_mouths(plan, libraries[face], {first for first, _ in track.shots}, config, apart_frames)
+        yield stack.enter_context(seen_mouths(plans, libraries, config))
+
+
+@contextmanager
+def seen_mouths(
+    plans: dict[int, FacePlan], libraries: dict[int, MouthLibrary], config: LipsyncConfig
+) -> Iterator[dict[int, SeenMouth]]:
+    """Lend those who draw the planned faces."""
+    with ExitStack() as stack:
         readers: SimpleQueue[FaceReader] = SimpleQueue()
         for _ in range(_THREADS if plans else 0):
             readers.put(stack.enter_context(FaceReader(with_blendshapes=False)))
@@ -159,12 +177,21 @@ def _fill(
 
 
 def rendered_frames(
-    video: SourceVideo, media: Media, painters: dict[int, SeenMouth]
+    video: SourceVideo,
+    media: Media,
+    painters: dict[int, SeenMouth],
+    first: int = 0,
+    last: int | None = None,
+    tell_decoded: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[int, np.ndarray, dict[int, Patch]]]:
-    """Yield (frame, uint8 BGR (h, w, 3), patch per face) for the whole clip; what no patch moved is the source."""
+    """Yield (frame, uint8 BGR (h, w, 3), patch per face) for the whole clip; what no patch moved is the source.
+
+    ``first``, ``last`` and ``tell_decoded`` as in :func:`stages.media.frames`.
+    """
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting: deque[Future[tuple[int, np.ndarray, dict[int, Patch]]]] = deque()
-        for index, bgr in enumerate(read_ahead(video_files.frames(video, media))):
+        source = video_files.frames(video, media, first, last, tell_decoded)
+        for index, bgr in enumerate(read_ahead(source), start=first):
             waiting.append(pool.submit(_drawn, painters, index, bgr))
             if len(waiting) > _THREADS:
                 yield waiting.popleft().result()

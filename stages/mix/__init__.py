@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 from pydantic import Field
 
 from stages import sound
-from stages.artifacts import Line, Media, Mixdown, Record, Separation, Speech, Transcript
+from stages.artifacts import Line, Media, Mixdown, MixLevels, Record, Separation, Speech, Transcript
 from stages.mix import render
 from stages.mix.loudness import Loudness, filtered, integrated_lufs, measure, measure_blocks
 from stages.progress import Progress
 
-VERSION = 1
+VERSION = 2
 _PASSES = 4
 """Renderings at most to find the speech gain; each at least halves the distance."""
 _CLOSE_LU = 0.2
@@ -62,29 +63,58 @@ def mix(
     progress: Progress,
 ) -> Mixdown:
     """Write the dubbed sound: 48 kHz stereo, sample for sample as long as the source's."""
-    voice = separation.file(separation.voice)
-    spans = undubbed(transcript, speech)
-    keep = [render.kept(voice, start_ms, end_ms, config.keep_fade_ms) for start_ms, end_ms in spans]
-    levels_db = _speaker_gains_db(transcript.lines, speech, voice)
+    levels_db = _speaker_gains_db(transcript.lines, speech, separation.file(separation.voice))
 
     def rendered(gain_db: float) -> Iterator[np.ndarray]:
-        lines = [
-            render.spoken(
-                speech.file(line.sound),
-                line.sound_start_ms,
-                _amplitude(levels_db[line.speaker] + gain_db),
-                config.fade_ms,
-            )
-            for line in speech.lines
-        ]
-        return render.blocks(separation.file(separation.background), [*keep, *lines])
+        lines_db = {line.id: levels_db[line.speaker] + gain_db for line in speech.lines}
+        return laid_over(separation, transcript, speech, lines_db, config)
 
     gain_db, loudness = _matched(rendered, media.integrated_lufs, config.gain_range_db)
     progress(0.6)
     mixdown = out / str(Mixdown.model_fields["sound"].default)
-    reached = _mastered(mixdown, lambda: rendered(gain_db), loudness, media.integrated_lufs, config)
+    reached, master = _mastered(mixdown, lambda: rendered(gain_db), loudness, media.integrated_lufs, config)
     progress(1.0)
-    return Mixdown(integrated_lufs=reached.integrated_lufs, true_peak_dbtp=reached.true_peak_dbtp)
+    return Mixdown(
+        integrated_lufs=reached.integrated_lufs,
+        true_peak_dbtp=reached.true_peak_dbtp,
+        levels=MixLevels(
+            speakers_db=levels_db,
+            speech_db=gain_db,
+            trim_db=master.trim_db,
+            limit_dbfs=master.limit_dbfs,
+            turn_down_db=master.turn_down_db,
+        ),
+    )
+
+
+def laid_over(
+    separation: Separation, transcript: Transcript, speech: Speech, lines_db: Mapping[int, float], config: MixConfig
+) -> Iterator[np.ndarray]:
+    """Yield the background with the lines, each at its gain, and what keeps its voice: float32 (samples, 2) blocks."""
+    voice = separation.file(separation.voice)
+    keep = [
+        render.kept(voice, start_ms, end_ms, config.keep_fade_ms) for start_ms, end_ms in undubbed(transcript, speech)
+    ]
+    lines = [
+        render.spoken(speech.file(line.sound), line.sound_start_ms, amplitude(lines_db[line.id]), config.fade_ms)
+        for line in speech.lines
+    ]
+    return render.blocks(separation.file(separation.background), [*keep, *lines])
+
+
+class Master(NamedTuple):
+    """What is done to the whole, in this order."""
+
+    trim_db: float
+    limit_dbfs: float | None
+    """None: no limiter."""
+    turn_down_db: float
+
+    def applied(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the mastered blocks."""
+        trimmed = (block * amplitude(self.trim_db) for block in blocks)
+        limited = trimmed if self.limit_dbfs is None else _limited(trimmed, self.limit_dbfs)
+        return (block * amplitude(-self.turn_down_db) for block in limited)
 
 
 def undubbed(transcript: Transcript, speech: Speech) -> tuple[tuple[int, int], ...]:
@@ -133,8 +163,8 @@ def _mastered(
     loudness: Loudness,
     target_lufs: float | None,
     config: MixConfig,
-) -> Loudness:
-    """Write the sound at the target loudness and below the peak, and return what it measures.
+) -> tuple[Loudness, Master]:
+    """Write the sound at the target loudness and below the peak; return what it measures and what was done.
 
     What the limiter takes from the loudness is given back before it, a few times. The peak always holds: where the
     limiter does not reach it in as many attempts, the whole is turned down.
@@ -145,9 +175,8 @@ def _mastered(
     limit_dbfs = peak_dbtp - _LIMITER_MARGIN_DB if loudness.true_peak_dbtp + trim_db > peak_dbtp else math.inf
     turn_down_db = 0.0
     for attempt in itertools.count(1):
-        blocks = (block * _amplitude(trim_db) for block in rendered())
-        limited = blocks if limit_dbfs == math.inf else _limited(blocks, limit_dbfs)
-        _write(path, (block * _amplitude(-turn_down_db) for block in limited))
+        master = Master(trim_db, None if limit_dbfs == math.inf else limit_dbfs, turn_down_db)
+        write(path, master.applied(rendered()))
         reached = measure(path)
         excess_db = reached.true_peak_dbtp - peak_dbtp
         missing_lu = _missing_lu(target_lufs, reached)
@@ -158,7 +187,7 @@ def _mastered(
         elif attempt < _PASSES and limit_dbfs < math.inf and missing_lu > _CLOSE_LU and trim_db < range_db:
             trim_db = min(range_db, trim_db + missing_lu)
         else:
-            return reached
+            return reached, master
     raise AssertionError("counting does not end")
 
 
@@ -196,17 +225,19 @@ def _window_powers(samples: np.ndarray, window: int) -> np.ndarray:
 
 def _limited(blocks: Iterable[np.ndarray], ceiling_dbfs: float) -> Iterator[np.ndarray]:
     """Hold the samples under a ceiling with a look-ahead limiter; length and timing stay."""
-    options = f"level_in=1:level_out=1:limit={_amplitude(ceiling_dbfs):.6f}:attack=5:release=80:level=0:latency=1"
+    options = f"level_in=1:level_out=1:limit={amplitude(ceiling_dbfs):.6f}:attack=5:release=80:level=0:latency=1"
     chain = [("alimiter", options), ("aformat", "sample_fmts=flt:channel_layouts=stereo")]
     for frame in filtered(blocks, sound.SAMPLE_RATE_HZ, 2, chain):
         yield frame.to_ndarray().reshape(-1, 2)
 
 
-def _write(path: Path, blocks: Iterable[np.ndarray]) -> None:
+def write(path: Path, blocks: Iterable[np.ndarray]) -> None:
+    """Write float (samples, 2) blocks as 48 kHz stereo 16-bit."""
     with soundfile.SoundFile(path, "w", sound.SAMPLE_RATE_HZ, 2, subtype="PCM_16") as file:
         for block in blocks:
             file.write(np.clip(block, -1.0, 1.0))
 
 
-def _amplitude(gain_db: float) -> float:
+def amplitude(gain_db: float) -> float:
+    """Return the factor of a gain in dB."""
     return 10.0 ** (gain_db / 20)

@@ -237,7 +237,7 @@ def speak(
     out: Path,
     progress: Progress,
 ) -> Speech:
-    """Speak every line in its planned time, in its speaker's matched voice, as loud as the speaker was.
+    """Speak every line that was read in its planned time, in its speaker's matched voice, as loud as the speaker was.
 
     Line sounds are 24 kHz mono (Kokoro's own rate). A line whose sound is not speech, also at a slightly different
     speed, becomes 20 ms of silence with the flag :data:`stages.synthesize.speaking.FAILED`; it never ends the run.
@@ -260,6 +260,8 @@ def speak(
     planned = {line.id: line for line in plan.lines}
     spoken: list[SpokenLine] = []
     for line in script.lines:
+        if line.id not in read_lines:
+            continue
         place = planned[line.id]
         result = speaking.speak_line(
             engine, read_lines[line.id], place, voices[line.speaker], matchings[line.speaker], loudness.of(line)
@@ -280,5 +282,5 @@ def speak(
                 flags=result.flags,
             )
         )
-        progress(len(spoken) / len(script.lines))
+        progress(len(spoken) / len(read_lines))
     return Speech(language=script.target, engine=reading.engine, rate_hz=engine.rate_hz, lines=tuple(spoken))

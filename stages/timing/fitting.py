@@ -7,30 +7,43 @@ from pathlib import Path
 
 from language_packs import g2p, load_pack
 from stages.artifacts import Cast, Media, Script, ScriptLine
+from stages.edits import Edits, taken_over
 from stages.progress import Progress
 from stages.synthesize import engine_spec
 from stages.timing.planner import TimingConfig, room_ms, slots
 
 
 def fit(
-    script: Script, cast: Cast, media: Media, engine: str, config: TimingConfig, out: Path, progress: Progress
+    script: Script,
+    cast: Cast,
+    media: Media,
+    engine: str,
+    edits: Edits,
+    config: TimingConfig,
+    out: Path,
+    progress: Progress,
 ) -> Script:
     """Return the script with every line in the version that will be spoken.
 
-    Alternatives are measured only where the whole translation does not fit.
+    Alternatives are measured only where the whole translation does not fit. A line that a person has written is taken
+    as it is.
 
     Args:
         script: with the alternatives.
         cast: whose voices say how long a text takes.
         media: for the clip's end.
         engine: name of the synthesiser.
+        edits: lines that a person has written.
         config: ``comfortable_rate`` is what fits.
         out: not written to.
         progress: told the share done.
 
     Raises:
+        InputError: there is no line of an edit's number.
         MissingEngineError: an unknown engine, or a model that is not here.
     """
+    edits.check([line.id for line in script.lines])
+    written = edits.texts()
     synthesizer = engine_spec(engine).load()
     espeak_voice = load_pack(script.target).espeak_voice
     voices = {voice.speaker: voice.voice for voice in cast.voices}
@@ -41,6 +54,9 @@ def fit(
 
     lines: list[ScriptLine] = []
     for line in script.lines:
+        if line.id in written:
+            lines.append(taken_over(line, written[line.id]))
+            continue
         versions = (line.text, *line.alternatives)
         lengths_ms = (sounding_ms(text, line.speaker) for text in versions)
         chosen = versions[first_that_fits(lengths_ms, rooms_ms[line.id] * config.comfortable_rate)]

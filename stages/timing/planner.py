@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import ceil, floor
+from types import MappingProxyType
 
 from pydantic import Field
 
@@ -53,6 +54,10 @@ class TimingConfig(Record):
     """Pause between lines, and before the clip's end where it costs little: a line's length is an estimate."""
 
 
+_Time = tuple[Mapping[int, int], int]
+"""A sum of variables (index -> sign) and a number of ms."""
+
+
 class Slot(Record):
     """The time of a source line."""
 
@@ -77,7 +82,11 @@ def room_ms(slots: Sequence[Slot], clip_end_ms: int, config: TimingConfig) -> di
 
 
 def plan_lines(
-    slots: Sequence[Slot], sounding_ms: Mapping[int, int], clip_end_ms: int, config: TimingConfig
+    slots: Sequence[Slot],
+    sounding_ms: Mapping[int, int],
+    clip_end_ms: int,
+    config: TimingConfig,
+    fixed: Mapping[int, PlannedLine] = MappingProxyType({}),
 ) -> tuple[PlannedLine, ...]:
     """Return a planned line for every slot, in order of the slots' starts.
 
@@ -86,17 +95,24 @@ def plan_lines(
         sounding_ms: by line id: first phone's onset to last phone's end, read at rate 1.
         clip_end_ms: what the clip's sound ends at.
         config: the bounds.
+        fixed: by line id, lines that stay where they are; their ``sounding_ms`` is not asked for.
+
+    Raises:
+        ArithmeticError: the lines do not fit between the fixed ones.
     """
     ordered = _ordered(slots)
-    spoken = [slot for slot in ordered if sounding_ms[slot.id] > 0]
+    spoken = [slot for slot in ordered if _is_spoken(slot, sounding_ms, fixed)]
     successions = list(_successions(spoken))
-    times_ms = _solved(spoken, successions, sounding_ms, clip_end_ms, config)
+    times_ms = _solved(spoken, successions, sounding_ms, clip_end_ms, config, fixed)
     due_ms = {slot.id: clip_end_ms for slot in spoken}
     for before, after in successions:
         latest_ms = after.start_ms + config.tolerance_ms - config.breath_ms
         due_ms[before.id] = min(due_ms[before.id], latest_ms)
     planned = []
     for slot in ordered:
+        if slot.id in fixed:
+            planned.append(fixed[slot.id])
+            continue
         if slot.id not in times_ms:
             planned.append(_silent_line(slot))
             continue
@@ -116,6 +132,12 @@ def plan_lines(
             )
         )
     return tuple(planned)
+
+
+def _is_spoken(slot: Slot, sounding_ms: Mapping[int, int], fixed: Mapping[int, PlannedLine]) -> bool:
+    if slot.id in fixed:
+        return fixed[slot.id].end_ms > fixed[slot.id].start_ms
+    return sounding_ms[slot.id] > 0
 
 
 def _ordered(slots: Sequence[Slot]) -> list[Slot]:
@@ -150,11 +172,15 @@ def _solved(
     sounding_ms: Mapping[int, int],
     clip_end_ms: int,
     config: TimingConfig,
+    fixed: Mapping[int, PlannedLine],
 ) -> dict[int, tuple[int, int]]:
     """Return (start, end) by line id at the least cost."""
     programme = Programme()
-    starts, ends = {}, {}
+    starts: dict[int, _Time] = {slot: ({}, line.start_ms) for slot, line in fixed.items()}
+    ends: dict[int, _Time] = {slot: ({}, line.end_ms) for slot, line in fixed.items()}
     for slot in spoken:
+        if slot.id in fixed:
+            continue
         length_ms = sounding_ms[slot.id]
         wanted_ms = _wanted_ms(length_ms, slot.end_ms - slot.start_ms, config)
         early = programme.variable(_MOVE_COST, min(config.tolerance_ms, slot.start_ms))
@@ -172,6 +198,8 @@ def _solved(
         end, offset_ms = ends[slot.id]
         programme.at_most({**end, close: -1, past: -1}, clip_end_ms - config.breath_ms - offset_ms)
     for before, after in successions:
+        if before.id in fixed and after.id in fixed:
+            continue
         (end, end_ms), (start, start_ms) = ends[before.id], starts[after.id]
         difference = {**end, **{variable: -sign for variable, sign in start.items()}}
         programme.at_most(difference, start_ms - end_ms - config.breath_ms)
@@ -179,7 +207,7 @@ def _solved(
     return {slot.id: (_at(starts[slot.id], value), _at(ends[slot.id], value)) for slot in spoken}
 
 
-def _at(expression: tuple[Mapping[int, int], int], value: Sequence[int]) -> int:
+def _at(expression: _Time, value: Sequence[int]) -> int:
     signs, offset = expression
     return offset + sum(sign * value[variable] for variable, sign in signs.items())
 
