@@ -43,15 +43,28 @@ def options(
     context.obj = {"verbose": verbose}
 
 
-@app.command(epilog="Example: dubwright translate lecture.mp4 --to pt-BR --to es --out dubs")
+@app.command(
+    epilog="Examples: dubwright translate lecture.mp4 --to pt-BR --to es --out dubs; "
+    "dubwright translate portrait.png --audio speech.wav --to pt-BR"
+)
 def translate(
-    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The video file; it is only read.")],
+    video: Annotated[
+        Path, typer.Argument(metavar="VIDEO", help="The video, or a portrait (PNG, JPEG) with --audio; only read.")
+    ],
     to: Annotated[list[str], typer.Option("--to", metavar="TAG", help="Target language, e.g. pt-BR; repeatable.")],
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="TAG", help="Language spoken in it; found out when not given."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Output folder [STEM.dub].")] = None,
+    audio: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOUND",
+            help="Speech for a portrait or a mute video, or in place of a video's own. A portrait lasts as long as "
+            "SOUND; a video keeps its length.",
+        ),
+    ] = None,
     profile: Annotated[str, typer.Option(help="Which engines: a file of configs/.")] = "embedded",
     audio_track: Annotated[
         int | None, typer.Option(metavar="N", help="Sound track to dub, counted from 1 [the default one].")
@@ -71,7 +84,7 @@ def translate(
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as a Prefect flow that its UI shows.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Dub VIDEO into one or more languages.
+    """Dub VIDEO, or a portrait that says SOUND, into one or more languages.
 
     To change what a line says, write it into DIR/STEM.TAG.edits.toml under the id that the report gives the line:
     [lines.7] and below it text = "...". Every run takes the texts of that file as they are, and none writes to it;
@@ -95,7 +108,7 @@ def translate(
         if given:
             overrides[section] = given
     lines = tuple(line or ())
-    checked = job.check(video, to, out, settings.load(profile, overrides), force, lines)
+    checked = job.check(video, to, out, settings.load(profile, overrides), force, lines, audio)
     console = Console(stderr=True)
     if prefect:
         from flows.translate_video import Options, translate_video
@@ -103,7 +116,7 @@ def translate(
         made = translate_video(
             video,
             list(checked.targets),
-            Options(profile=profile, out=out, force=force, lines=lines, overrides=overrides),
+            Options(profile=profile, out=out, force=force, lines=lines, audio=audio, overrides=overrides),
         )
     else:
         with watching(console) as watch:
@@ -161,6 +174,9 @@ def evaluate(
     source: Annotated[
         Path | None, typer.Option(metavar="VIDEO", help="The video that was dubbed, if it has moved.")
     ] = None,
+    audio: Annotated[
+        Path | None, typer.Option(metavar="SOUND", help="The sound that was given to it, if that has moved.")
+    ] = None,
     work: Annotated[Path | None, typer.Option(metavar="DIR", help="Work folder [the one of the dub].")] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Also write a contact sheet and a slowed side-by-side clip into DIR.")
@@ -178,7 +194,7 @@ def evaluate(
             judged = [evaluating.evaluate_self(itself, work, watch)]
         else:
             assert folder is not None
-            judged = list(evaluating.evaluate_folder(folder, source, work, pictures, watch))
+            judged = list(evaluating.evaluate_folder(folder, source, audio, work, pictures, watch))
     if as_json:
         print(json.dumps([each.content() for each in judged], ensure_ascii=False, indent=1))
     else:

@@ -75,7 +75,7 @@ class Evaluated(Record):
 
 
 def evaluate_folder(
-    folder: Path, source: Path | None, work: Path | None, pictures: bool, watch: Watch
+    folder: Path, source: Path | None, audio: Path | None, work: Path | None, pictures: bool, watch: Watch
 ) -> Iterator[Evaluated]:
     """Evaluate every dub that lies in an output folder.
 
@@ -89,7 +89,7 @@ def evaluate_folder(
     if not reports:
         raise InputError(f"{printable(folder)} holds no dub (no file *{_REPORT}); give a folder that translate wrote.")
     for report in reports:
-        yield _evaluate_dub(report, source, work, pictures, watch)
+        yield _evaluate_dub(report, source, audio, work, pictures, watch)
 
 
 def evaluate_self(clip: Path, work: Path | None, watch: Watch) -> Evaluated:
@@ -118,12 +118,14 @@ def _measured(run: Runner, stage: Stage, language: str | None, *inputs: object) 
     return cast(Evaluation, result)
 
 
-def _evaluate_dub(report: Path, source: Path | None, work: Path | None, pictures: bool, watch: Watch) -> Evaluated:
+def _evaluate_dub(
+    report: Path, source: Path | None, audio: Path | None, work: Path | None, pictures: bool, watch: Watch
+) -> Evaluated:
     stem = report.with_name(report.name.removesuffix(_REPORT))
     content = json.loads(report.read_text(encoding="utf-8"))
     if "settings" not in content:
         raise InputError(f"{printable(report)} does not say how the dub was made; dub it again with translate --force.")
-    video, settings = _source(content, source), _settings(content, work)
+    video, settings = _source(content, source, audio), _settings(content, work)
     dubbed = open_source(stem.with_name(f"{stem.name}.mp4"))
     target = content["target"]
     run = Runner(Job(video, (target,), settings, report.parent), watch)
@@ -134,7 +136,7 @@ def _evaluate_dub(report: Path, source: Path | None, work: Path | None, pictures
             f"{printable(dubbed.path)} was made by another version, which speaks or shapes the mouth differently; dub "
             "it again with translate --force."
         )
-    inputs = (video, shared.media, dubbed, shared.track, shared.faces, dub.trajectory)
+    inputs = (shared.video, shared.media, dubbed, shared.track, shared.faces, dub.trajectory)
     evaluation = _measured(run, EVALUATE, target, *inputs)
     drawn = _draw(stem, inputs) if pictures else ()
     return Evaluated(
@@ -153,7 +155,7 @@ def _what_it_was_made_from(run: Runner, content: dict[str, Any], stem: Path) -> 
         return finished.shared, finished.dub
     edits = read_edits(stem.with_name(f"{stem.name}.edits.toml"))
     shared = pipeline.prepare(run, video, (target,), settings)
-    return shared, pipeline.dub(run, video, shared, target, settings, edits)
+    return shared, pipeline.dub(run, shared, target, settings, edits)
 
 
 def _table(title: str, figures: Sequence[Figure]) -> Table:
@@ -186,14 +188,23 @@ def _draw(
     return tuple(path for path in (sheet, clip) if path.exists())
 
 
-def _source(content: dict[str, Any], given: Path | None) -> SourceVideo:
-    path = given or Path(content["source"]["path"])
+def _source(content: dict[str, Any], given: Path | None, audio: Path | None) -> SourceVideo:
+    told = content["source"]
+    video = _file(told, given, "source", "--source VIDEO")
+    if told.get("sound") is None:
+        return video
+    return video.model_copy(update={"sound": _file(told["sound"], audio, "sound", "--audio SOUND")})
+
+
+def _file(told: dict[str, Any], given: Path | None, kind: str, option: str) -> SourceVideo:
+    """Return a file of the dubbing: the given one, or the one that the report names, if that is still the same."""
+    path = given or Path(told["path"])
     if given is None and not path.exists():
-        raise InputError(f"the source {printable(path)} is not there any more; say where it is with --source VIDEO.")
-    video = open_source(path)
-    if video.sha256 != content["source"]["sha256"]:
-        raise InputError(f"{printable(path)} is not the video that was dubbed; say where that is with --source VIDEO.")
-    return video
+        raise InputError(f"the {kind} {printable(path)} is not there any more; say where it is with {option}.")
+    found = open_source(path, "sound" if kind == "sound" else "video")
+    if found.sha256 != told["sha256"]:
+        raise InputError(f"{printable(path)} is not the {kind} of this dub; say where that is with {option}.")
+    return found
 
 
 def _settings(content: dict[str, Any], work: Path | None) -> Settings:

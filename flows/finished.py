@@ -51,6 +51,7 @@ def read_finished(report: dict[str, Any], video: SourceVideo, work: Path) -> Fin
     """Return a finished dub as its report names it; None where the work folder no longer holds all of it."""
     store = Store(work, video)
     stages = {stage.name: stage for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES)}
+    compose = pipeline.COMPOSE.name  # most videos go without it
     try:
         runs = tuple(StageRun.model_validate(run) for run in report["stages"])
     except ValidationError:  # by a version that did not name the keys
@@ -58,12 +59,14 @@ def read_finished(report: dict[str, Any], video: SourceVideo, work: Path) -> Fin
     found: dict[str, Any] = {
         run.name: store.kept(stages[run.name], run.key, run.language) for run in runs if run.name in stages
     }
-    if any(found.get(name) is None for name in stages):
+    needed = set(stages) - {compose} | {run.name for run in runs} & {compose}
+    if any(found.get(name) is None for name in needed):
         return None
     return Finished(
         report,
         runs,
         pipeline.Shared(
+            video=found[compose].source(video) if compose in found else video,
             media=found["ingest"],
             separation=found["separate"],
             diarization=found["diarize"],

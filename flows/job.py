@@ -14,9 +14,9 @@ from stages.deliver import Delivery, check_place, deliver, unchanged
 from stages.edits import Edits, edits_file, read_edits
 from stages.errors import InputError
 from stages.languages import language_name, normalise_tag
-from stages.media import open_source
 from stages.progress import Progress
 from stages.settings import Settings
+from stages.still import open_inputs
 from stages.store import Stage, StageRun, Store
 from stages.synthesize import engines_for
 from stages.translate import check_pair
@@ -40,9 +40,15 @@ class Job:
 
 
 def check(
-    video: Path, targets: list[str], out: Path | None, settings: Settings, force: bool, lines: tuple[int, ...] = ()
+    video: Path,
+    targets: list[str],
+    out: Path | None,
+    settings: Settings,
+    force: bool,
+    lines: tuple[int, ...] = (),
+    audio: Path | None = None,
 ) -> Job:
-    """Check everything that can be checked before any work is done.
+    """Check everything that can be checked before any work is done; ``audio`` takes the place of the video's own sound.
 
     ``lines`` names those of a finished dub that are made anew; none: the whole dub is made.
 
@@ -53,7 +59,9 @@ def check(
     tags = tuple(dict.fromkeys(normalise_tag(tag) for tag in targets))
     if not tags:
         raise InputError("no target language was given; add for example --to pt-BR.")
-    opened = open_source(video)
+    if audio is not None and settings.ingest.audio_track is not None:
+        raise InputError("--audio gives the sound and --audio-track chooses among the video's own: give one of them.")
+    opened = open_inputs(video, audio)
     folder = out or Path(f"{video.stem}.dub")
     edits = {tag: read_edits(edits_file(folder, video.stem, tag)) for tag in tags}
     rerun = None
@@ -105,7 +113,7 @@ def translate(job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[S
         return
     shared = pipeline.prepare(run, job.video, job.targets, job.settings)
     for target in job.targets:
-        dub = pipeline.dub(run, job.video, shared, target, job.settings, job.edits[target])
+        dub = pipeline.dub(run, shared, target, job.settings, job.edits[target])
         yield deliver(job.out, job.video, shared, dub, runs_for(target), job.settings)
 
 
@@ -114,7 +122,7 @@ def _translate_again(
 ) -> Delivery:
     (target,) = job.targets
     before = rerun.before
-    dub = pipeline.redub(run, job.video, before.shared, job.settings, job.edits[target], before.dub, rerun.lines)
+    dub = pipeline.redub(run, before.shared, job.settings, job.edits[target], before.dub, rerun.lines)
     if dub is None:
         return unchanged(job.out, job.video.path.stem, before.report, rerun.lines)
     runs = [*before.shared_runs(), *runs_for(target)]

@@ -47,15 +47,47 @@ class Artifact(Record):
 
 
 class SourceVideo(Record):
-    """The user's file: read, never written. Its identity is its content, not its name."""
+    """The user's file, or the clip made of it: read, never written. Its identity is its content, not its name."""
 
     path: Path
     sha256: str
+    sound: SourceVideo | None = None
+    """A file whose sound takes the place of its own."""
+    made_of: str | None = None
+    """Name of the user's file where this is :attr:`Clip.video`."""
+    speaks_in_picture: bool = False
+    is_still: bool = False
+    """See :class:`Media`."""
 
     @property
     def digest(self) -> str:
-        """The content's SHA-256."""
-        return self.sha256
+        """The content's SHA-256, with that of the sound that was given to it."""
+        return self.sha256 if self.sound is None else f"{self.sha256}+{self.sound.sha256}"
+
+    @property
+    def file_name(self) -> str:
+        """The name that the user knows it by."""
+        return self.made_of or self.path.name
+
+
+class Clip(Artifact):
+    """A picture and a sound made one clip (:func:`stages.still.compose`)."""
+
+    video: str
+    """File of this artifact."""
+    sha256: str
+    is_still: bool
+    """Made of one picture."""
+
+    def source(self, of: SourceVideo) -> SourceVideo:
+        """Return this clip as the source that the later stages read; ``of`` is the user's file."""
+        return SourceVideo(
+            path=self.file(self.video),
+            sha256=self.sha256,
+            made_of=of.path.name,
+            speaks_in_picture=True,
+            is_still=self.is_still,
+        )
 
 
 class PictureStream(Record):
@@ -90,6 +122,10 @@ class Media(Artifact):
     """What :func:`stages.media.ingest` found, with the chosen sound decoded once."""
 
     file_name: str
+    speaks_in_picture: bool = False
+    """The user put this sound and this picture together: who is in it says it, even where no mouth moves."""
+    is_still: bool = False
+    """Made of one picture: all motion in it is ours."""
     duration_ms: int
     """Length of the mix (the dubbed track is exactly as long); the picture's is ``picture.end_ms``."""
     picture: PictureStream

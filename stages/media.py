@@ -66,8 +66,8 @@ class EncodeConfig(Record):
     """Fixed, because x264's output depends on it."""
 
 
-def open_source(path: Path) -> SourceVideo:
-    """Check that ``path`` can be a video and identify it by its content.
+def open_source(path: Path, kind: str = "video") -> SourceVideo:
+    """Check that ``path`` can be a file of a kind (as it is called in messages) and identify it by its content.
 
     Raises:
         InputError: no such file, a folder, an empty or an unreadable file.
@@ -76,9 +76,9 @@ def open_source(path: Path) -> SourceVideo:
     if not path.exists():
         raise InputError(f"{shown}: no such file. Check the name and the folder.")
     if path.is_dir():
-        raise InputError(f"{shown} is a folder; give one video file.")
+        raise InputError(f"{shown} is a folder; give one {kind} file.")
     if not path.is_file():
-        raise InputError(f"{shown} is not a regular file; give one video file.")
+        raise InputError(f"{shown} is not a regular file; give one {kind} file.")
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{shown} is empty (0 bytes); copy it again from where it came from.")
@@ -94,19 +94,19 @@ def printable(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """Open a media file for reading; FFmpeg's errors become one clear line.
+def opened(path: Path, kind: str = "video") -> Iterator[av.container.InputContainer]:
+    """Open a media file for reading; FFmpeg's errors become one clear line that calls it a ``kind``.
 
     Raises:
-        InputError: the content is not a video that FFmpeg can read.
+        InputError: the content is nothing that FFmpeg can read.
     """
     try:
         with av.open(f"file:{path}", options=_ONLY_FILES) as container:
             yield container
     except (av.error.InvalidDataError, av.error.EOFError, av.error.ArgumentError) as error:
         raise InputError(
-            f"{printable(path)} cannot be read as a video: it is damaged, cut off or not a video "
-            f"({error.strerror}). Copy it again or convert it to MP4."
+            f"{printable(path)} cannot be read as a {kind}: it is damaged, cut off or not a {kind} "
+            f"({error.strerror}). Copy it again or convert it to {'MP4' if kind == 'video' else 'WAV'}."
         ) from error
 
 
@@ -116,6 +116,8 @@ def ingest(video: SourceVideo, config: MediaConfig, out: Path, progress: Progres
     Raises:
         InputError: no picture, no sound, damaged or cut off.
     """
+    if video.made_of is not None:
+        config = MediaConfig()  # the clip was made with the one track that was chosen
     with opened(video.path) as container:
         picture = _picture_stream(container, video.path)
         sounds = _sound_streams(container, video.path)
@@ -133,7 +135,9 @@ def ingest(video: SourceVideo, config: MediaConfig, out: Path, progress: Progres
     intervals = np.diff(times)
     span_ms = float(times[-1] - times[0])
     return Media(
-        file_name=video.path.name,
+        file_name=video.file_name,
+        speaks_in_picture=video.speaks_in_picture,
+        is_still=video.is_still,
         duration_ms=sound_samples * 1000 // SAMPLE_RATE_HZ,
         picture=PictureStream(
             index=index,
@@ -314,7 +318,9 @@ def _picture_stream(container: av.container.InputContainer, path: Path) -> Video
 
 def _sound_streams(container: av.container.InputContainer, path: Path) -> tuple[SoundStream, ...]:
     if not container.streams.audio:
-        raise InputError(f"{printable(path)} has no sound track, so there is no speech to translate.")
+        raise InputError(
+            f"{printable(path)} has no sound track, so there is no speech to translate; give it one with --audio."
+        )
     return tuple(
         SoundStream(
             index=stream.index,
@@ -402,6 +408,29 @@ def _decode_sound(path: Path, index: int, origin: Fraction, target: Path) -> int
         if not out.frames:
             raise InputError(f"{printable(path)}: its sound track holds no sound (it is damaged or empty).")
         return out.frames
+
+
+def picture_length(path: Path) -> Fraction:
+    """Return how many seconds a video's picture lasts.
+
+    Raises:
+        InputError: it has none, or is cut off.
+    """
+    with opened(path) as container:
+        _, end_ms = _frame_times(container, _picture_stream(container, path), _origin(container), path)
+    return Fraction(end_ms) * MILLISECOND
+
+
+def extract_sound(path: Path, config: MediaConfig, target: Path) -> int:
+    """Write a file's chosen sound track to ``target`` as 48 kHz stereo 16-bit; return its length in samples.
+
+    Raises:
+        InputError: it has none, or an empty one.
+    """
+    with opened(path, "sound") as container:
+        _sound_streams(container, path)
+        index, origin = _chosen_sound(container, config, path).index, _origin(container)
+    return _decode_sound(path, index, origin, target)
 
 
 def _keep_time(out: soundfile.SoundFile, position: int) -> None:

@@ -16,6 +16,7 @@ from stages import (
     media,
     mix,
     separate,
+    still,
     synthesize,
     timing,
     transcribe,
@@ -25,6 +26,7 @@ from stages import (
 from stages.artifacts import (
     Artifact,
     Cast,
+    Clip,
     Diarization,
     FaceTrack,
     Inspection,
@@ -52,6 +54,10 @@ from stages.synthesize.rerun import respeak
 from stages.timing.rerun import refit, replan
 from stages.visemes.rerun import reshape
 
+COMPOSE = Stage(
+    "compose", "Joining picture and sound", still.compose, Clip, still.VERSION, "still", "mesh",
+    ("face-landmarker-v2",),
+)  # fmt: skip
 INGEST = Stage("ingest", "Reading the clip", media.ingest, Media, media.VERSION, "ingest", "pyav")
 SEPARATE = Stage(
     "separate", "Separating voice and background", separate.separate, Separation, separate.VERSION, "separate",
@@ -127,7 +133,7 @@ RESYNC = replace(LIPSYNC, function=lipsync.resync)
 REMIX = replace(MIX, function=remix)
 REINSPECT = replace(INSPECT, function=reinspect)
 
-SHARED_STAGES = (INGEST, SEPARATE, DIARIZE, TRANSCRIBE, TRACK, FACES, PERSONAL)
+SHARED_STAGES = (COMPOSE, INGEST, SEPARATE, DIARIZE, TRANSCRIBE, TRACK, FACES, PERSONAL)
 """Done once for a video, whatever the target languages."""
 LANGUAGE_STAGES = (TRANSLATE, CAST, FIT, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT)
 """Done for every target language."""
@@ -146,6 +152,8 @@ class RunStage(Protocol):
 class Shared:
     """What all target languages share."""
 
+    video: SourceVideo
+    """What is dubbed: the user's file, or the clip that was made of it."""
     media: Media
     separation: Separation
     diarization: Diarization
@@ -177,6 +185,8 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
     Raises:
         InputError: there is no speech, or a target language cannot be reached from the language that is spoken.
     """
+    if still.is_needed(video):
+        video = cast(Clip, run(COMPOSE, video, settings.ingest.audio_track)).source(video)
     clip = cast(Media, run(INGEST, video))
     separation = cast(Separation, run(SEPARATE, clip))
     diarization = cast(Diarization, run(DIARIZE, separation))
@@ -193,10 +203,10 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
     track = cast(FaceTrack, run(TRACK, video, clip))
     faces = cast(SpeakerFaces, run(FACES, track, clip, diarization, separation))
     habits = cast(PersonalVisemes, run(PERSONAL, clip, track, faces, transcript))
-    return Shared(clip, separation, diarization, transcript, track, faces, habits)
+    return Shared(video, clip, separation, diarization, transcript, track, faces, habits)
 
 
-def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str, settings: Settings, edits: Edits) -> Dub:
+def dub(run: RunStage, shared: Shared, target: str, settings: Settings, edits: Edits) -> Dub:
     """Do everything for one target language.
 
     Raises:
@@ -212,20 +222,14 @@ def dub(run: RunStage, video: SourceVideo, shared: Shared, target: str, settings
     plan = step(PLAN, Plan, script, reading, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
     trajectory = step(ARTICULATE, Trajectory, speech, shared.media, shared.habits)
-    picture = step(LIPSYNC, Picture, video, shared.media, shared.track, shared.faces, trajectory)
+    picture = step(LIPSYNC, Picture, shared.video, shared.media, shared.track, shared.faces, trajectory)
     mixdown = step(MIX, Mixdown, shared.media, separation, shared.transcript, speech)
     inspection = step(INSPECT, Inspection, script, speech, mixdown)
     return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection)
 
 
 def redub(
-    run: RunStage,
-    video: SourceVideo,
-    shared: Shared,
-    settings: Settings,
-    edits: Edits,
-    before: Dub,
-    lines: tuple[int, ...],
+    run: RunStage, shared: Shared, settings: Settings, edits: Edits, before: Dub, lines: tuple[int, ...]
 ) -> Dub | None:
     """Make some lines of a finished dub anew and keep everything else; None where they come out as they were.
 
@@ -248,7 +252,7 @@ def redub(
         return None
     trajectory = step(RESHAPE, Trajectory, speech, media, shared.habits, before.trajectory, lines)
     faces = shared.track, shared.faces
-    picture = step(RESYNC, Picture, video, media, *faces, trajectory, before.picture)
+    picture = step(RESYNC, Picture, shared.video, media, *faces, trajectory, before.picture)
     mixdown = step(REMIX, Mixdown, separation, shared.transcript, speech, before.speech, before.mixdown, lines)
     inspection = step(REINSPECT, Inspection, script, speech, mixdown, before.inspection, lines)
     return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, lines)

@@ -21,6 +21,7 @@ from stages.lipsync import LipsyncConfig, SpeakerConfig, TrackConfig
 from stages.media import MediaConfig
 from stages.mix import MixConfig
 from stages.separate import SeparateConfig
+from stages.still import StillConfig
 from stages.synthesize import SynthesizeConfig
 from stages.timing import TimingConfig
 from stages.transcribe import TranscribeConfig
@@ -42,6 +43,7 @@ class Settings(BaseSettings):
 
     work: Path = Field(default_factory=lambda: Path(platformdirs.user_cache_dir("dubwright")) / "work")
     """The work folder."""
+    still: StillConfig = StillConfig()
     ingest: MediaConfig = MediaConfig()
     separate: SeparateConfig = SeparateConfig()
     diarize: DiarizeConfig = DiarizeConfig()

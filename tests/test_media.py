@@ -100,14 +100,14 @@ def test_rotation_is_applied(make_clip: MakeClip, tmp_path: Path) -> None:
             if packet.dts is not None:
                 packet.stream = streams[packet.stream.index]
                 out.mux(packet)
-    _set_display_matrix(turned, upright)
+    set_display_matrix(turned, upright)
     video, found = ingested(turned, tmp_path / "a")
     assert found.picture.rotation_deg == 90
     assert (found.picture.width_px, found.picture.height_px) == (48, 64)
     assert next(media.frames(video, found)).shape == (64, 48, 3)
 
 
-def _set_display_matrix(target: Path, source: Path) -> None:
+def set_display_matrix(target: Path, source: Path) -> None:
     """Write a 90 degree clockwise matrix into the video track's header (ISO 14496-12, 8.3.2: tkhd)."""
     content = bytearray(source.read_bytes())
     one = (1 << 16).to_bytes(4, "big")

@@ -86,7 +86,7 @@ def deliver(
         _write_json(scratch / files["report"], content)
         _write_json(scratch / files["visemes"], visemes(shared, dub))
         mux(
-            scratch / files["video"], video, shared.media, dub.picture, dub.mixdown, dub.script,
+            scratch / files["video"], shared.video, shared.media, dub.picture, dub.mixdown, dub.script,
             {tag: own, source: heard}, scratch,
         )  # fmt: skip
         for name in files.values():

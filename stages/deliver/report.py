@@ -35,6 +35,9 @@ def report(
             "file": shared.media.file_name,
             "path": str(video.path.absolute()),
             "sha256": video.sha256,
+            "sound": None
+            if video.sound is None
+            else {"path": str(video.sound.path.absolute()), "sha256": video.sound.sha256},
             "language": shared.transcript.language,
             "language_probability": shared.transcript.language_probability,
             "duration_ms": shared.media.duration_ms,

@@ -17,6 +17,8 @@ class Row(NamedTuple):
     high: float = math.inf
     is_ratio: bool = False
     """The goal is about the dub's figure over the source's, not about the dub's own."""
+    is_of_motion: bool = False
+    """It compares with a mouth that moves in the source."""
     takes_worst: bool = False
     """Of several faces the one furthest from zero counts, not the mean."""
 
@@ -30,11 +32,13 @@ ROWS = {
     "width_correlation": Row("width correlation", low=0.92),
     "width_std_ratio": Row("width std over asked", low=0.8, high=1.2),
     "offset_frames": Row("audio-mouth offset, frames", low=-1, high=1, takes_worst=True),
-    "silence_motion": Row("motion in silence, IOD", high=1.2, is_ratio=True),
-    "flicker": Row("flicker (warping error)", high=1.2, is_ratio=True),
-    "flicker_equal_motion": Row("flicker at equal motion", high=1.2, is_ratio=True),
-    "sharpness": Row("sharpness (Laplacian)", low=0.85, high=1.15, is_ratio=True),
-    "sharpness_equal_aperture": Row("sharpness at equal aperture", low=0.85, high=1.15, is_ratio=True),
+    "silence_motion": Row("motion in silence, IOD", high=1.2, is_ratio=True, is_of_motion=True),
+    "flicker": Row("flicker (warping error)", high=1.2, is_ratio=True, is_of_motion=True),
+    "flicker_equal_motion": Row("flicker at equal motion", high=1.2, is_ratio=True, is_of_motion=True),
+    "sharpness": Row("sharpness (Laplacian)", low=0.85, high=1.15, is_ratio=True, is_of_motion=True),
+    "sharpness_equal_aperture": Row(
+        "sharpness at equal aperture", low=0.85, high=1.15, is_ratio=True, is_of_motion=True
+    ),
     "seam_mouth": Row("seam around the mouth", high=1.15, is_ratio=True),
     "seam_outline": Row("seam around the moved skin", high=1.15, is_ratio=True),
     "outside_mask": Row("difference outside the mask", low=0, high=0, takes_worst=True),
@@ -88,6 +92,18 @@ class Figure(Record):
 def figure(key: str, dub: float | None, source: float | None, count: int) -> Figure:
     """Return a figure; not-a-number becomes None."""
     return Figure(key=key, dub=_known(dub), source=_known(source), count=count)
+
+
+def of_a_still_mouth(figures: Sequence[Figure]) -> tuple[Figure, ...]:
+    """Return the figures of a face whose mouth never moves in the source: what compares with its motion is unknown."""
+    return tuple(
+        each.model_copy(update={"dub": None, "source": None})
+        if ROWS[each.key].is_of_motion
+        else each
+        if ROWS[each.key].is_ratio
+        else each.model_copy(update={"source": None})
+        for each in figures
+    )
 
 
 def together(faces: Sequence[Sequence[Figure]]) -> tuple[Figure, ...]:

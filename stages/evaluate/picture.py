@@ -10,7 +10,7 @@ import numpy as np
 from stages import media as video_files
 from stages.artifacts import FaceTrack, Media, SourceVideo, SpeakerFaces, Trajectory
 from stages.evaluate.asked import DRIVEN, Asked, asked_of, speaking
-from stages.evaluate.goals import Evaluation, FaceFigures, Figure, figure, together
+from stages.evaluate.goals import Evaluation, FaceFigures, Figure, figure, of_a_still_mouth, together
 from stages.evaluate.mouth_figures import mouth_figures
 from stages.evaluate.retrack import Seen
 from stages.evaluate.seam import SeamMeter
@@ -85,6 +85,7 @@ def evaluate(
                     each.look(index, source, bgr, encoded, patches.get(face))
                 progress(0.3 + 0.7 * (index + 1) / media.picture.frames)
     figures = {face: each.figures(config, outside) for face, each in measured.items()}
+    figures |= {face: of_a_still_mouth(figures[face]) for face in figures if plans[face].never_opens}
     return Evaluation(
         faces=tuple(FaceFigures(face=face, figures=each) for face, each in sorted(figures.items())),
         total=_total(list(figures.values()), plans, faces, trajectory),

@@ -11,6 +11,7 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 ``targets lips``          trajectory -> this speaker's lips (with ``articulation``, the model of the lower face)
 ``library retrieval``     mouth frames of the clip, and which one serves each frame (``borrowing``: across cuts)
 ``warp composite mouth``  the mesh, and the way back into the picture
+``interior``              what lies behind the lips, drawn where the clip never shows it
 ``occlusion departure``   where the face is hidden, and which parts of it (``chart``; ``cover``: laid over the picture)
 ``fallback``              where the mouth is hidden, turned away or too small to be driven
 ``plan render``           where the mouth is driven and how strongly; the frames made
@@ -44,9 +45,9 @@ from stages.progress import Progress
 if TYPE_CHECKING:
     from stages.lipsync.composite import Patch
 
-TRACK_VERSION = 6
-FACES_VERSION = 2
-SYNC_VERSION = 14
+TRACK_VERSION = 7
+FACES_VERSION = 3
+SYNC_VERSION = 15
 
 
 class TrackConfig(Record):

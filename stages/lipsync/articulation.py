@@ -54,6 +54,12 @@ def learn(faces: np.ndarray) -> Articulation:
     return Articulation(mean, center, _smooth_along_lips(slopes))
 
 
+def generic(faces: np.ndarray) -> Articulation:
+    """Return the model of a mouth of which nothing can be learnt, because it never moves in its frames (n, 478, 3)."""
+    mean = faces[:, LOWER_FACE].astype(np.float64).mean(axis=0)
+    return Articulation(mean, features_of(faces).mean(axis=0), _smooth_along_lips(generic_slopes(mean)))
+
+
 def _smooth_along_lips(slopes: np.ndarray) -> np.ndarray:
     """Return slopes (3, m, 3) in which neighbours along each row of lip points move alike."""
     smooth = slopes.copy()

@@ -32,6 +32,8 @@ _LARGEST_CHANGE_IOD = np.array([0.05, 0.04, 0.0])
 """A reading that is further off than this is not believed."""
 _PRESSED_JAW_IOD = 0.04
 """How much further the jaw closes where lips that should meet are read as open."""
+_DRAWN_SHARE = 0.3
+"""Share of a drawn opening that may be taken back: in a blurred picture a small one is read as none or as wide."""
 _RESTING_IOD = 0.004
 
 
@@ -114,6 +116,8 @@ class SeenMouth:
         off = np.array([float(picture_gap_iod(wanted)) - gap, 0.0, 0.0])
         if self.plan.contacts[row] == LABIODENTAL:
             off[0] = min(0.0, limit - gap)
+        elif self.plan.never_opens:
+            off[0] = max(off[0], -_DRAWN_SHARE * float(self.plan.target[row, 0]))
         off[1] = float(picture_width_iod(wanted) - picture_width_iod(read))
         tolerances = np.array([_GAP_TOLERANCE_IOD, _WIDTH_TOLERANCE_IOD, 0.0])
         missed = np.maximum(np.abs(off) - tolerances, 0)

@@ -40,6 +40,12 @@ LOWER_LIP_ROWS = (LOWER_INNER, LOWER_MIDDLE, LOWER_OUTER)
 """From the opening outwards."""
 UPPER_LIP = np.concatenate([UPPER_OUTER, UPPER_MIDDLE, UPPER_INNER])
 
+EYE_RINGS = (
+    np.array([33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7]),
+    np.array([362, 398, 384, 385, 386, 387, 388, 466, 263, 249, 390, 373, 374, 380, 381, 382]),
+)
+"""Closed contours of the eyes."""
+
 RIGID = np.array([33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 1, 70, 105, 107, 300, 334, 336, 98, 327, 2])
 """Points that speech hardly moves: eye corners, nose bridge and base, brow."""
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from stages.lipsync.geometry import picture_gap_iod, picture_iod_px
-from stages.lipsync.landmarks import GAP_PAIRS, LIPS
+from stages.lipsync.landmarks import EYE_RINGS, GAP_PAIRS, LIPS, LOWER_MIDDLE, UPPER_MIDDLE
 
 _MARGIN_IOD = 0.3
 """Skin around the lips that a crop holds."""
@@ -51,6 +52,8 @@ class MouthLibrary:
         """int (n,): which rows of the face's track are kept, ascending."""
         self.skin = np.zeros((track_rows, 3), dtype=np.float32)
         """(k, 3): mean BGR of the skin around the mouth in every row."""
+        self.eyes = np.zeros((track_rows, 3), dtype=np.float32)
+        """(k, 3): mean BGR of the brighter part of the eyes: their whites."""
         self.teeth = np.zeros(track_rows, dtype=np.float32)
         """(k,) 0-1: how bright it is under the upper lip, against the skin: 1 where teeth are seen there."""
         self._kept = set(rows.tolist())
@@ -62,17 +65,18 @@ class MouthLibrary:
     def reopened(cls, path: Path, index: Mapping[str, np.ndarray]) -> MouthLibrary:
         """Open a library that was kept, with its :meth:`index`."""
         library = cls(path, index["rows"], len(index["teeth"]), is_kept=True)
-        library.skin, library.teeth = index["skin"], index["teeth"]
+        library.skin, library.eyes, library.teeth = index["skin"], index["eyes"], index["teeth"]
         for row, place in zip(index["rows"].tolist(), index["places"].tolist(), strict=True):
             position, height, width, left, top = place
             library._entries[row] = _Entry(position, (height, width, 3), left, top)
         return library
 
     def index(self) -> dict[str, np.ndarray]:
-        """Return everything but the crops: ``rows``, ``skin``, ``teeth``, and where each crop lies, ``places``."""
+        """Return all but the crops: ``rows``, ``skin``, ``eyes``, ``teeth``, and where each crop lies, ``places``."""
         entries = [self._entries[row] for row in self.rows.tolist()]
         places = [(entry.position, *entry.shape[:2], entry.left, entry.top) for entry in entries]
-        return {"rows": self.rows, "skin": self.skin, "teeth": self.teeth, "places": np.array(places, dtype=np.int64)}
+        seen = {"skin": self.skin, "eyes": self.eyes, "teeth": self.teeth}
+        return {"rows": self.rows, **seen, "places": np.array(places, dtype=np.int64)}
 
     def add(self, row: int, bgr: np.ndarray, landmarks: np.ndarray, seen: np.ndarray) -> None:
         """Take what is needed of a frame (uint8 (h, w, 3)) with the face's landmarks (478, 3) px.
@@ -80,6 +84,7 @@ class MouthLibrary:
         ``seen``, bool (16,), says which of the :data:`SKIN` points nothing lies in front of.
         """
         self.skin[row] = skin_color(bgr, landmarks, seen)
+        self.eyes[row] = eye_whites(bgr, landmarks, self.skin[row])
         self.teeth[row] = teeth_seen(bgr, landmarks, float(self.skin[row].mean()))
         if row not in self._kept:
             return
@@ -138,6 +143,35 @@ def skin_color(bgr: np.ndarray, landmarks: np.ndarray, seen: np.ndarray) -> np.n
     offsets_y, offsets_x = np.mgrid[-2:3, -2:3].reshape(2, -1)
     pixels = bgr[y[:, None] + offsets_y, x[:, None] + offsets_x]
     return pixels.reshape(-1, 3).mean(axis=0)
+
+
+def eye_whites(bgr: np.ndarray, landmarks: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """Return the mean BGR of what is brightest inside the eyes, glints left out; ``skin`` (3,) where none is seen."""
+    height, width = bgr.shape[:2]
+    pixels = []
+    for ring in EYE_RINGS:
+        points = landmarks[ring, :2]
+        low = np.clip(np.floor(points.min(axis=0)), 0, [width - 2, height - 2]).astype(int)
+        high = np.clip(np.ceil(points.max(axis=0)) + 1, low + 1, [width, height]).astype(int)
+        part = bgr[low[1] : high[1], low[0] : high[0]]
+        mask = np.zeros(part.shape[:2], dtype=np.uint8)
+        cv2.fillPoly(mask, [np.rint(points - low).astype(np.int32)], 1)
+        pixels.append(part[mask > 0])
+    seen = np.concatenate(pixels)
+    if len(seen) == 0:
+        return skin
+    brightness = seen.mean(axis=1)
+    dim, glint = np.percentile(brightness, [60, 90])
+    return seen[(brightness >= dim) & (brightness <= glint)].mean(axis=0)
+
+
+def lip_color(crop: Crop, landmarks: np.ndarray) -> np.ndarray:
+    """Return the median BGR of the red of the lips in a crop of a frame with landmarks (478, 2) px."""
+    inside = np.concatenate([UPPER_MIDDLE[2:-2], LOWER_MIDDLE[2:-2]])
+    height, width = crop.bgr.shape[:2]
+    x = np.clip(np.rint(landmarks[inside, 0] - crop.left).astype(int), 0, width - 1)
+    y = np.clip(np.rint(landmarks[inside, 1] - crop.top).astype(int), 0, height - 1)
+    return np.median(crop.bgr[y, x].astype(np.float64), axis=0)
 
 
 def teeth_seen(bgr: np.ndarray, landmarks: np.ndarray, skin: float) -> float:

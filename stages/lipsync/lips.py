@@ -28,6 +28,8 @@ _MEASURED = slice(4, 7)
 """Columns of the three pairs that the inner gap is measured on."""
 _SMOOTH_BELOW_IOD, _FREE_ABOVE_IOD = 0.04, 0.1
 """Below, an opening is a parabola (its landmarks are mostly noise); above, it keeps its own outline."""
+_LENS = 0.8
+"""Exponent of the outline of an opening that nobody has seen: between a parabola and an ellipse."""
 _LABIODENTAL_UPPER_SHARE = 0.0
 """On f v it is the lower lip that comes up; the upper one leaves the teeth free."""
 _SEALED_IOD = 1e-3
@@ -92,7 +94,7 @@ def target_points(
     result = face.copy()
     result[LOWER_FACE] = moved
     upper_share = _LABIODENTAL_UPPER_SHARE if plan.contacts[row] == LABIODENTAL else 0.5
-    set_gap(result, max(0.0, float(target[0])), upper_share)
+    set_gap(result, max(0.0, float(target[0])), upper_share, keeps_outline=not plan.never_opens)
     keep_thickness(result, plan.reference)
     result[LIPS] = face[LIPS] + strength * (result[LIPS] - face[LIPS])
     return result
@@ -116,20 +118,20 @@ def opening_points(face: np.ndarray, mouth: Shown) -> np.ndarray:
     return result
 
 
-def set_gap(face: np.ndarray, gap_iod: float, upper_share: float = 0.5) -> None:
+def set_gap(face: np.ndarray, gap_iod: float, upper_share: float = 0.5, keeps_outline: bool = True) -> None:
     """Bring the inner gap of a face (478, 3) in the head frame to exactly ``gap_iod``, in place.
 
-    The opening keeps its outline, scaled, as far as it is open. The red of the lips follows. ``upper_share`` of the
-    change is made by the upper lip.
+    The opening keeps its outline, scaled, as far as it is open, or where that is no real one becomes a lens. The red of
+    the lips follows. ``upper_share`` of the change is made by the upper lip.
     """
     upper, lower = face[UPPER_INNER, 1], face[LOWER_INNER, 1]
     across = np.linspace(-1, 1, len(upper))
     gaps = np.maximum(lower - upper, 0)
-    parabola = 1 - across**2
+    parabola = (1 - across**2) ** (1.0 if keeps_outline else _LENS)
     mean = float(gaps[_MEASURED].mean())
     openness = float(np.clip((mean - _SMOOTH_BELOW_IOD) / (_FREE_ABOVE_IOD - _SMOOTH_BELOW_IOD), 0, 1))
     outline = parabola / parabola[_MEASURED].mean()
-    if openness > 0:
+    if keeps_outline and openness > 0:
         outline = openness * gaps / mean + (1 - openness) * outline
     change = gap_iod * outline - (lower - upper)
     inside = slice(1, -1)

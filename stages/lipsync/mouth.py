@@ -9,10 +9,11 @@ import numpy as np
 
 from stages.lipsync.composite import Box, Patch, blend_bands, keep_source, paste, soft_mask, spread_by_sampling
 from stages.lipsync.geometry import fit_poses
+from stages.lipsync.interior import Interior, blur_px, palette
 from stages.lipsync.landmarks import OUTER_RING
-from stages.lipsync.library import MouthLibrary, color_gains
+from stages.lipsync.library import MouthLibrary, color_gains, lip_color
 from stages.lipsync.lips import Shown, opening_points, target_points
-from stages.lipsync.plan import FacePlan
+from stages.lipsync.plan import CLOSURE, LABIODENTAL, FacePlan
 from stages.lipsync.warp import Mesh, build_mesh, paint_triangles, sampling_map, vertices
 
 _GROW_IOD, _FEATHER_IOD = 0.07, 0.05
@@ -30,6 +31,17 @@ class MouthPainter:
 
     def __post_init__(self) -> None:
         self._mesh: Mesh = build_mesh(self.plan.reference)
+        self._behind: tuple[Interior, np.ndarray] | None = self._drawn() if self.plan.never_opens else None
+
+    def _drawn(self) -> tuple[Interior, np.ndarray]:
+        """Return who draws what lies behind the lips, and the skin colour (3,) that its colours go with."""
+        library, plan = self.library, self.plan
+        rows = library.rows
+        skin, eyes = (np.median(seen[rows], axis=0) for seen in (library.skin, library.eyes))
+        row = int(rows[len(rows) // 2])
+        crop = library.crop(row)
+        lips = lip_color(crop, plan.states.landmarks(row, row + 1)[0, :, :2])
+        return Interior(palette(skin, eyes, lips), blur_px(crop.bgr), plan.reference, float(plan.reach.rest[2])), skin
 
     def wanted_points(self, row: int, target: np.ndarray, mouths: list[Shown]) -> np.ndarray:
         """Return the landmarks (478, 3) px of a row whose mouth shows aperture, width and jaw ``target`` (3,) IOD."""
@@ -69,6 +81,13 @@ class MouthPainter:
         mouth, cover, inner = self._mouth(
             row, points, mouths, painted, target - origin, wanted[OUTER_RING] - origin, iod_px
         )
+        if self._behind is not None:
+            interior, usual_skin = self._behind
+            gains = color_gains(self.library.skin[row], usual_skin)
+            corner, bites = origin + np.array([inner.left, inner.top]), self.plan.contacts[row] == LABIODENTAL
+            if self.plan.contacts[row] == CLOSURE:
+                mouth = interior.sealed(mouth, corner, wanted, iod_px)
+            mouth = interior.over(mouth, corner, pose, wanted, float(asked[2]), bool(bites), gains)
         y, x = slice(inner.top, inner.bottom), slice(inner.left, inner.right)
         strength = min(1.0, 4 * float(self.plan.strength[row]))
         blended = blend_bands(mouth, skin[y, x], cover * strength)

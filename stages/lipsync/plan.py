@@ -12,8 +12,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from stages.artifacts import Media, SpeakerFaces, Trajectory, Unsynced, Viseme
-from stages.lipsync import LipsyncConfig, fallback
-from stages.lipsync.articulation import Articulation, learn
+from stages.lipsync import LipsyncConfig, fallback, targets
+from stages.lipsync.articulation import Articulation, generic, learn
 from stages.lipsync.borrowing import may_lend
 from stages.lipsync.geometry import fit_poses
 from stages.lipsync.landmarks import LIPS, LOWER_FACE
@@ -39,6 +39,8 @@ _TEETH_SHOW_IOD = 0.05
 """Gap of the mouths that are looked through for upper teeth to bite on."""
 _OWN_MOUTH_BELOW = 0.6
 """Strength of a mouth that comes out from behind something, or goes there."""
+_DRAWN_BITE_IOD = 0.01
+"""Gap on f v where the teeth are drawn: their line is brighter than a seen one, and taken for a wider gap."""
 _LIP_ROWS = np.searchsorted(LOWER_FACE, LIPS)
 
 
@@ -75,6 +77,8 @@ class FacePlan:
     """int (k,): number of the shot of every row."""
     reference: np.ndarray
     model: Articulation
+    never_opens: bool
+    """No open mouth is seen anywhere: what lies behind the lips has to be drawn."""
     reach: SpeakerRange
     source: np.ndarray
     """(k, 3) measured aperture, width, jaw in IOD."""
@@ -159,11 +163,17 @@ def make_plan(
     """
     reference = straight_face(states)
     source, iod_px = measured(states, reference)
-    model = _learn(states, reference)
     is_silent = ~demand.wanted[states.frames]
-    reach = reach or speaker_range(source[states.is_free], is_silent[states.is_free])
+    seen = source[states.is_free]
+    never_opens = targets.never_opens(seen)
+    model = _learn(states, reference, never_opens)
+    if reach is None:
+        reach = targets.generic_range(seen) if never_opens else speaker_range(seen, is_silent[states.is_free])
     row_times = times_ms[states.frames]
     asked = target_features(demand.parameters[states.frames], reach)
+    contact = contacts(demand.parameters[states.frames])
+    if never_opens:
+        asked[contact == LABIODENTAL, 0] = _DRAWN_BITE_IOD
     face_px = iod_px * float(np.ptp(reference[:, 1]))
     for a, b in unbroken_runs(states.frames, shots):
         # The size of one run: a face at the limit must not come and go.
@@ -187,12 +197,13 @@ def make_plan(
         shot=np.searchsorted(sorted(shots), states.frames, side="right"),
         reference=reference,
         model=model,
+        never_opens=never_opens,
         reach=reach,
         source=source,
         target=target,
         strength=strength,
         expression=_expression(states, reference, model, source, shots, row_times),
-        contacts=contacts(demand.parameters[states.frames]),
+        contacts=contact,
         face_px=face_px,
         visemes=demand.visemes,
         picks=np.full((len(source), 2), -1),
@@ -219,6 +230,9 @@ def choose_mouths(
         changed: bool (k,), rows that are chosen again; the others keep what the plan has for them, and where a changed
             row meets one of those the path is pinned to it. None: all rows.
     """
+    if plan.never_opens:
+        _choose_own(plan, library)
+        return
     settled = maximum_filter1d(plan.source[:, 0], 3, mode="nearest")
     features, teeth = plan.target.copy(), np.zeros(len(settled))
     bites = (plan.contacts == LABIODENTAL) & (plan.strength == 1)
@@ -274,6 +288,14 @@ def _barred(plan: FacePlan, library: MouthLibrary, rows: np.ndarray, apart_frame
     return barred
 
 
+def _choose_own(plan: FacePlan, library: MouthLibrary) -> None:
+    """Let every row show its own lips, or where they were not kept those of the head that is turned most alike."""
+    pose = plan.states.pose
+    for row in plan.driven_rows():
+        away = np.abs(pose[library.rows] - pose[row]).sum(axis=1) + (library.rows != row)
+        plan.picks[row, 0] = library.rows[np.argmin(away)]
+
+
 def _mix(plan: FacePlan, rows: np.ndarray, others: np.ndarray) -> None:
     """Soften jumps: show a third of the other side's mouth where that is open about as far as asked, and not shut."""
     gap = plan.target[rows, 0]
@@ -313,12 +335,12 @@ def _stretches(why: dict[int, str]) -> list[Unsynced]:
     return found
 
 
-def _learn(states: FaceStates, reference: np.ndarray) -> Articulation:
+def _learn(states: FaceStates, reference: np.ndarray, never_opens: bool) -> Articulation:
     free = np.flatnonzero(states.is_free)
     step = max(1, -(-len(free) // _MODEL_FRAMES))
     rows = [states.landmarks(row, row + 1) for row in free[::step].tolist()]
     sample = np.concatenate(rows)
-    return learn(fit_poses(sample, reference).to_head(sample))
+    return (generic if never_opens else learn)(fit_poses(sample, reference).to_head(sample))
 
 
 def _expression(

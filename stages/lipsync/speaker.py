@@ -42,6 +42,8 @@ _MIN_SEEN = 0.4
 _MIN_FRAMES = 5
 _UNSEEN = -1.0
 """Score of a face that is not seen in a turn: below every other."""
+_MIN_LEAD = 1.25
+"""By how much the largest face must exceed the next for a voice to be given to it unheard."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,22 @@ def assign_faces(
     evidence = _evidence(diarization, mouths, sound, config)
     turns: list[FaceTurn] = []
     for shot, pieces in _pieces_by_shot(track, diarization, times_ms):
-        turns += _assign_shot(pieces, mouths, evidence, config)
+        assigned = _assign_shot(pieces, mouths, evidence, config)
+        turns += (_given(turn, pieces, mouths) for turn in assigned) if media.speaks_in_picture else assigned
         progress((shot + 1) / len(track.shots))
     return SpeakerFaces(turns=tuple(sorted(turns, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker))))
+
+
+def _given(turn: FaceTurn, pieces: list[_Piece], mouths: dict[int, _Mouth]) -> FaceTurn:
+    """Give a turn for which no mouth moves to the largest face in it: sound and picture were put together for that."""
+    if turn.face is not None:
+        return turn
+    own = [piece for piece in pieces if (piece.turn.speaker, piece.start_ms) == (turn.speaker, turn.start_ms)]
+    sizes = {face: mouth.size_px(mouth.inside(own)) for face, mouth in mouths.items() if len(mouth.inside(own))}
+    ranked = sorted(sizes, key=lambda face: -sizes[face])
+    if not ranked or (len(ranked) > 1 and sizes[ranked[0]] < _MIN_LEAD * sizes[ranked[1]]):
+        return turn
+    return turn.model_copy(update={"face": ranked[0], "reason": ""})
 
 
 class _Mouth:
@@ -84,12 +99,17 @@ class _Mouth:
         self.frames = states.frames
         self.times_ms = times_ms[states.frames]
         self.aperture = np.concatenate([picture_gap_iod(block) for _, block in states.blocks()])
+        self._iod_px = np.concatenate([picture_iod_px(block) for _, block in states.blocks()])
         jaw = np.concatenate([_jaw(block) for _, block in states.blocks()])
         self.frame_ms = float(np.median(np.diff(times_ms))) if len(times_ms) > 1 else 40.0
         self.jaw = jaw - uniform_filter1d(jaw, self._rows(_TREND_MS))
         moved = np.abs(np.diff(self.aperture, prepend=self.aperture[0])) + np.abs(np.diff(jaw, prepend=jaw[0])) / 2
         moved[np.diff(self.frames, prepend=self.frames[0]) > 1] = 0.0
         self.speed = uniform_filter1d(moved, self._rows(_PHRASE_MS))
+
+    def size_px(self, rows: np.ndarray) -> float:
+        """Return how large the face is in some rows: its IOD."""
+        return float(np.median(self._iod_px[rows]))
 
     def _rows(self, length_ms: float) -> int:
         return max(3, round(length_ms / self.frame_ms))

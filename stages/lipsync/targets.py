@@ -22,6 +22,12 @@ _PROTRUSION_NARROWS = 0.25
 """Share of the narrow half of the width range that full protrusion adds."""
 _APERTURE_95_IOD = (0.1, 0.24)
 """Bounds on the 95 % aperture: a clip in which hardly anybody speaks must not make a mumbler."""
+_GENERIC_APERTURE_IOD, _GENERIC_WIDTHS, _GENERIC_JAW_IOD = 0.17, (0.84, 1.08), 0.08
+"""Reach of a mouth that never moves in its clip: open vowel, narrowest and widest over rest, jaw below rest."""
+_MEAN_WIDTH_IOD = 0.56
+"""Width of a mouth with this reach; a smaller one reaches less far."""
+_LEAST_RANGE_IOD = 0.04
+"""5-95 % range of the aperture below which a mouth has not been seen to open and close."""
 _REST_IOD = 0.006
 """Inner gap at which the landmarks of lips that rest on each other lie, and the most that rest may show."""
 _SEALED_IOD = 0.002
@@ -62,6 +68,27 @@ def speaker_range(features: np.ndarray, is_silent: np.ndarray) -> SpeakerRange:
         width_5=float(min(low[1], rest[1] - 0.02)),
         width_95=float(max(high[1], rest[1] + 0.02)),
         jaw_95=float(max(high[2], rest[2] + 0.03)),
+    )
+
+
+def never_opens(features: np.ndarray) -> bool:
+    """Return whether a mouth with features (n, 3) of :func:`articulation.features_of` neither opens nor closes."""
+    low, high = np.percentile(features[:, 0], [5, 95])
+    return bool(high - low < _LEAST_RANGE_IOD)
+
+
+def generic_range(features: np.ndarray) -> SpeakerRange:
+    """Return the range of a mouth that never moves in features (n, 3): a generic one around its own rest."""
+    rest = np.median(features, axis=0)
+    narrow, wide = (share * rest[1] for share in _GENERIC_WIDTHS)
+    size = rest[1] / _MEAN_WIDTH_IOD
+    own = np.array([min(rest[0], _REST_IOD), rest[1], rest[2]])
+    return SpeakerRange(
+        rest=own,
+        aperture_95=float(np.clip(size * _GENERIC_APERTURE_IOD, *_APERTURE_95_IOD)),
+        width_5=float(narrow),
+        width_95=float(wide),
+        jaw_95=float(rest[2] + size * _GENERIC_JAW_IOD),
     )
 
 

@@ -83,6 +83,12 @@ def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, prog
     )
 
 
+def faces_in(reader: FaceReader, bgr: np.ndarray, min_face_px: float) -> list[FaceReading]:
+    """Return the faces of one picture, uint8 BGR (h, w, 3), that are at least so large."""
+    _, seen = _Follower(reader, min_face_px).step(0, bgr, starts_shot=True)
+    return [reading for _, reading in seen]
+
+
 def filter_frames(length_ms: float, fps: float) -> int:
     """Return the odd number of frames nearest below a length; 3, the least, leaves a parabola fit as it is."""
     frames = round(length_ms * fps / 1000)

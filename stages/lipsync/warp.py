@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
-from stages.lipsync.landmarks import INNER_RING, JAW_CONTOUR, LOWER_FACE
+from stages.lipsync.landmarks import INNER_RING, JAW_CONTOUR, LIPS, LOWER_FACE
 
 _PINNED = np.array([1, 49, 279, 129, 358, 203, 423, 50, 280, 101, 330, 36, 266, 93, 323, 234, 454, 137, 366, 147, 376])
 """Nose, cheeks and ears: the upper border."""
@@ -23,15 +23,20 @@ _NECK_IOD = 0.42
 _TRIANGULATION_GAP_IOD = 0.08
 """The mouth is opened this far to be triangulated, so that the lips stay two sheets."""
 
+_BESIDE_PX = 0.6
+"""How far beside its triangle a pixel may be sampled: one on an edge may be painted as part of the other triangle."""
+
 
 @dataclass(frozen=True)
 class Mesh:
     """Vertices are LOWER_FACE, then the pinned points, then the ring below the jaw."""
 
     triangles: np.ndarray
-    """int32 (t, 3)."""
+    """int32 (t, 3), all turned the same way on the face that looks at the camera."""
     is_mouth: np.ndarray
     """bool (t,): triangles of the opening between the lips."""
+    is_lips: np.ndarray
+    """bool (t,): triangles that touch the lips, which may fold over as they close."""
 
 
 def build_mesh(reference: np.ndarray) -> Mesh:
@@ -47,8 +52,11 @@ def build_mesh(reference: np.ndarray) -> Mesh:
     points = vertices(flat, flat, 1.0)
     triangles = Delaunay(points).simplices.astype(np.int32)
     ring = {int(np.searchsorted(LOWER_FACE, point)) for point in INNER_RING}
+    turned = _doubled_areas(points[triangles]) < 0
+    triangles[turned] = triangles[turned][:, ::-1]
     is_mouth = np.array([all(int(v) in ring for v in triangle) for triangle in triangles])
-    return Mesh(triangles, is_mouth)
+    is_lips = np.asarray(np.isin(triangles, np.searchsorted(LOWER_FACE, LIPS)).any(axis=1))
+    return Mesh(triangles, is_mouth, is_lips)
 
 
 def vertices(moved: np.ndarray, landmarks: np.ndarray, iod_px: float) -> np.ndarray:
@@ -69,9 +77,9 @@ def paint_triangles(mesh: Mesh, target: np.ndarray, width: int, height: int) -> 
     """Return int32 (height, width): the triangle that covers each pixel, -1 outside; ``target`` is (v, 2) px."""
     painted = np.full((height, width), -1, dtype=np.int32)
     corners = np.rint(target[mesh.triangles] * 16).astype(np.int32)
-    order = np.argsort(mesh.is_mouth, kind="stable")[::-1]
-    for number in order:
-        # Lips are painted after the opening, so that closing lips cover it.
+    is_folded = ~mesh.is_lips & (_doubled_areas(target[mesh.triangles]) <= 0)
+    for number in np.lexsort((np.arange(len(corners))[::-1], ~is_folded, ~mesh.is_mouth)):
+        # Lips are painted after the opening, so that closing lips cover it, and skin after what a turned head hides.
         cv2.fillConvexPoly(painted, corners[number], int(number), lineType=cv2.LINE_8, shift=4)
     return painted
 
@@ -94,13 +102,23 @@ def sampling_map(
     affine = _affine_maps(target[mesh.triangles], sampled)
     height, width = painted.shape
     affine = np.concatenate([affine, np.array([[[1, 0, 0], [0, 1, 0]]])]).astype(np.float32)
+    beyond = np.full((1, 2), np.inf)
+    low = np.concatenate([sampled.min(axis=1) - _BESIDE_PX, -beyond]).astype(np.float32)
+    high = np.concatenate([sampled.max(axis=1) + _BESIDE_PX, beyond]).astype(np.float32)
     coefficients = affine[painted]
     x = np.arange(width, dtype=np.float32)[None]
     y = np.arange(height, dtype=np.float32)[:, None]
     place = np.empty((height, width, 2), dtype=np.float32)
     for axis in (0, 1):
         place[..., axis] = coefficients[..., axis, 0] * x + coefficients[..., axis, 1] * y + coefficients[..., axis, 2]
+        np.clip(place[..., axis], low[painted, axis], high[painted, axis], out=place[..., axis])
     return place
+
+
+def _doubled_areas(triangles: np.ndarray) -> np.ndarray:
+    """Return (t,): the signed areas of triangles (t, 3, 2), twice."""
+    a, b = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
 def _affine_maps(target: np.ndarray, source: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from stages.artifacts import (
     VisemeHabit,
 )
 from stages.lipsync.measured import measured, straight_face
-from stages.lipsync.targets import parameters_of, speaker_range
+from stages.lipsync.targets import never_opens, parameters_of, speaker_range
 from stages.lipsync.track_file import FaceStates
 from stages.visemes.gestures import Gesture
 from stages.visemes.trajectory import Timing, blend, shares
@@ -93,7 +93,7 @@ class _Mouths:
                     in_turn |= (row_times >= turn.start_ms) & (row_times < turn.end_ms)
             features, _ = measured(states, straight_face(states))
             free = states.is_free
-            if not (free & in_turn).any():
+            if not (free & in_turn).any() or never_opens(features[free]):
                 continue
             reach = speaker_range(features[free], ~in_turn[free])
             rows = np.flatnonzero(free & in_turn & (np.abs(states.pose[:, 0]) < _FULL_YAW_DEG))
@@ -109,7 +109,7 @@ class _Mouths:
 
 def _habits(speaker: str, lines: Sequence[Line], pack: Pack, sight: Sight | None, timing: Timing) -> SpeakerHabits:
     if sight is None:
-        return SpeakerHabits(speaker=speaker, visemes=(), reason="the speaker's mouth is not seen")
+        return SpeakerHabits(speaker=speaker, visemes=(), reason="the speaker's mouth is not seen to move")
     gestures = source_gestures(lines, pack)
     heard = [g for g in gestures if ((sight.times_ms >= g.start_ms) & (sight.times_ms < g.end_ms)).any()]
     if len(heard) < _LEAST_PHONES:
