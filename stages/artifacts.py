@@ -351,6 +351,8 @@ class FaceTrack(Artifact):
     """Per face id ``n``: ``frames_n`` int32 (k,), ``landmarks_n`` float32 (k, 478, 3) in px of the shown picture (z in
     the same scale), ``pose_n`` float32 (k, 3) yaw, pitch, roll in degrees, ``blendshapes_n`` float32 (k, 52),
     ``likeness_n`` float32 (k,) how like its usual self the lower face looks (low where something hides it)."""
+    mouths: str = "seen_mouths.npz"
+    """What lies beside it in ``seen_mouths_n.bgr``: see :class:`stages.lipsync.crops.MouthWriter`."""
 
 
 class FaceTurn(Record):

@@ -244,6 +244,8 @@ class PictureWriter:
             options = {"preset": config.preset, "crf": str(config.crf), "bf": "0", "threads": str(config.threads)}
             # Trellis keeps fine detail; more deblocking takes away the noise of rounding a smooth picture twice.
             options |= {"trellis": "1", "deblock": "1:1"}
+            # Looking at blocks of this size only spares a sixth of the time, at .1 dB more and 2 % more bytes.
+            options["x264-params"] = "partitions=i4x4"
             # Key frames where the groups begin, and nowhere else.
             options |= {"g": str(_ENDLESS_FRAMES), "sc_threshold": "0", "forced-idr": "1"}
             self._stream = self._container.add_stream("libx264", rate=media.picture.fps, options=options)
@@ -273,7 +275,7 @@ class PictureWriter:
     def write(self, bgr: np.ndarray) -> None:
         """Encode the next frame, uint8 BGR (h, w, 3)."""
         # In the source's own matrix and range, which the encoder only writes down.
-        frame = av.VideoFrame.from_ndarray(bgr, format="bgr24").reformat(
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24").reformat(
             format=self._encoder.pix_fmt,
             interpolation=_TO_YUV,
             dst_colorspace=self._encoder.colorspace,

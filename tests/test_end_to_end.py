@@ -23,7 +23,6 @@ from stages import lipsync, media
 from stages.artifacts import FaceTrack, Media, SpeakerFaces, Trajectory
 from stages.inspect import normalised
 from stages.lipsync.track_file import FaceStates
-from stages.progress import silent
 from stages.sound import SPEECH_RATE_HZ, resample
 from stages.translate import possible_targets
 
@@ -205,7 +204,7 @@ def test_pixels_outside_the_mouth_are_the_sources_before_encoding(run: Run, tmp_
     video, clip, track = media.open_source(SAMPLE), stored(run, "ingest", Media), stored(run, "track", FaceTrack)
     faces, trajectory = stored(run, "faces", SpeakerFaces), stored(run, "visemes", Trajectory)
     touched = 0
-    drawn = lipsync.drawn_frames(video, clip, track, faces, trajectory, lipsync.LipsyncConfig(), tmp_path, silent)
+    drawn = lipsync.drawn_frames(video, clip, track, faces, trajectory, lipsync.LipsyncConfig())
     for (_, after, patches), before in zip(drawn, media.frames(video, clip), strict=True):
         outside = np.ones(before.shape[:2], bool)
         for patch in patches.values():

@@ -176,7 +176,7 @@ def test_only_the_driven_mouth_changes_and_all_else_is_the_source(
     states = {face.id: FaceStates(tracked, face.id) for face in tracked.faces}
     times_ms = np.load(clip.file(clip.frame_times))
     sources = video_files.frames(video, clip)
-    drawn = drawn_frames(video, clip, tracked, *driven, LipsyncConfig(), tmp_path, silent)
+    drawn = drawn_frames(video, clip, tracked, *driven, LipsyncConfig())
     changed = 0
     for (index, bgr, patches), source in zip(drawn, sources, strict=True):
         differs = (bgr != source).any(axis=-1)

@@ -21,11 +21,12 @@ from stages.lipsync import LipsyncConfig, TrackConfig, drawn_frames, track
 from stages.lipsync.chart import Chart, make_chart
 from stages.lipsync.composite import keep_source, spread_by_sampling
 from stages.lipsync.cover import Cover
+from stages.lipsync.crops import SKIN, skin_colors
 from stages.lipsync.departure import covered_cells, usual_look
 from stages.lipsync.detector import FaceReader, whole
 from stages.lipsync.geometry import reference_face
 from stages.lipsync.landmarks import CHIN, JAW_CONTOUR, MOUTH_CORNERS
-from stages.lipsync.library import SKIN, skin_color
+from stages.lipsync.library import skin_color
 from stages.lipsync.occlusion import Sights, SightWriter, hidden_frames
 from stages.lipsync.track_file import FaceStates
 from stages.lipsync.warp import vertices
@@ -167,16 +168,17 @@ def test_the_light_is_taken_where_the_skin_is_seen(face: np.ndarray, chart: Char
     picture = np.full((400, 400, 3), 100, np.uint8)
     for x, y in np.rint(landmarks[SKIN[~seen], :2]).astype(int):
         picture[y - 2 : y + 3, x - 2 : x + 3] = 0
-    assert skin_color(picture, landmarks, seen).min() > 95 > skin_color(picture, landmarks, np.ones(16, bool)).max()
+    around = skin_colors(picture, landmarks)
+    assert skin_color(around, seen).min() > 95 > skin_color(around, np.ones(16, bool)).max()
 
 
 def test_a_kept_thing_does_not_appear_beside_itself() -> None:
     kept = np.zeros((20, 20), np.float32)
     kept[:, 10:12] = 1
     x, y = np.meshgrid(np.arange(20, dtype=np.float32), np.arange(20, dtype=np.float32))
-    spread = spread_by_sampling(kept, np.stack([x + 4, y], axis=-1))  # all is drawn from 4 px to the right
+    spread = spread_by_sampling(kept, x + 4, y)  # all is drawn from 4 px to the right
     assert np.flatnonzero(spread[5] == 1).tolist() == [6, 7, 10, 11]
-    source, drawn = np.full((20, 20, 3), 9, np.uint8), np.full((20, 20, 3), 50, np.float32)
+    source, drawn = np.full((20, 20, 3), 9, np.uint8), np.full((20, 20, 3), 50, np.uint8)
     assert np.flatnonzero(keep_source(source, drawn, spread)[5, :, 0] == 9).tolist() == [6, 7, 10, 11]
 
 
@@ -339,7 +341,7 @@ def test_what_covers_a_part_of_the_face_stays_as_it_is(
     states = FaceStates(tracked, tracked.faces[0].id)
     drive = spoken(media, tracked.faces[0].id, tmp_path)
     frames = zip(
-        drawn_frames(video, media, tracked, *drive, LipsyncConfig(), tmp_path, silent),
+        drawn_frames(video, media, tracked, *drive, LipsyncConfig()),
         video_files.frames(video, media),
         strict=True,
     )
@@ -404,7 +406,7 @@ def drawn_hand(
     video, media, tracked, folder = given
     states = FaceStates(tracked, tracked.faces[0].id)
     drive = spoken(media, tracked.faces[0].id, folder, widest)
-    drawn = drawn_frames(video, media, tracked, *drive, LipsyncConfig(), folder, silent)
+    drawn = drawn_frames(video, media, tracked, *drive, LipsyncConfig())
     for (index, bgr, _), source in zip(drawn, video_files.frames(video, media), strict=True):
         yield index, bgr, source, states.landmarks(index, index + 1)[0]
 

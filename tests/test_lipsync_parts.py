@@ -22,11 +22,12 @@ from stages.lipsync.articulation import generic_slopes, learn
 from stages.lipsync.borrowing import may_lend
 from stages.lipsync.chart import make_chart
 from stages.lipsync.composite import Box, blend_bands, paste, soft_mask
+from stages.lipsync.crops import SKIN, MouthWriter
 from stages.lipsync.detector import FaceReader, FaceReading, search_windows, whole
 from stages.lipsync.geometry import aperture_iod, fit_poses, picture_gap_iod, reference_face, width_iod
 from stages.lipsync.identity import ALIKE, Piece, Portrait, likeness, persons, portrait
 from stages.lipsync.landmarks import CHIN, COUNT, GAP_PAIRS, LIPS, LOWER_FACE, LOWER_INNER, UPPER_INNER
-from stages.lipsync.library import SKIN, MouthLibrary, chosen_rows, color_gains
+from stages.lipsync.library import MouthLibrary, chosen_rows, color_gains, narrowed
 from stages.lipsync.lips import Shown, keep_thickness, opening_points, set_gap
 from stages.lipsync.occlusion import Sights, SightWriter, hidden_frames
 from stages.lipsync.plan import Demand, demands, stretches_to_choose
@@ -35,7 +36,7 @@ from stages.lipsync.shots import CutDetector
 from stages.lipsync.targets import SpeakerRange, contact_rows, speaker_range, target_features
 from stages.lipsync.track_file import FaceStates, TrackWriter, unbroken_runs, with_gaps_of
 from stages.lipsync.tracking import filter_frames
-from stages.lipsync.warp import build_mesh, paint_triangles, sampling_map, vertices
+from stages.lipsync.warp import build_mesh, displacement, paint_triangles, sampling_map, vertices
 
 SAMPLE = Path(__file__).parents[1] / "data" / "samples" / "statement-en.mp4"
 
@@ -268,31 +269,45 @@ def test_a_long_clip_keeps_runs_of_neighbours() -> None:
 
 
 def test_crops_come_back_as_they_were(face: np.ndarray, tmp_path: Path) -> None:
-    frame = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-    landmarks = turned(face, 0, 60, (160, 100, 0))
-    library = MouthLibrary(tmp_path / "mouths", np.array([0, 2]), 3)
-    for row in range(3):
-        library.add(row, np.roll(frame, row, axis=0), landmarks, np.ones(len(SKIN), dtype=bool))
-    crop = library.crop(2)
-    height, width = crop.bgr.shape[:2]
-    expected = np.roll(frame, 2, axis=0)[crop.top : crop.top + height, crop.left : crop.left + width]
-    assert np.array_equal(crop.bgr, expected)
+    frames = [np.random.default_rng(n).integers(0, 255, (240, 320, 3), dtype=np.uint8) for n in range(3)]
+    writer = MouthWriter(tmp_path)
+    for number, frame in enumerate(frames):
+        writer.add(1 + number // 2, frame, turned(face, 0, 60, (160, 100, 0)))
+    writer.finish(tmp_path / "mouths.npz", {7: [1, 2]})
+    with np.load(tmp_path / "mouths.npz") as arrays:
+        places = arrays["places_7"]
+        assert arrays["skin_7"].shape == (3, len(SKIN), 3) and arrays["light_7"].shape == (3,)
+    index = {
+        "rows": places[:, 0],
+        "skin": np.zeros((3, 3)),
+        "eyes": np.zeros((1, 3), np.float32),
+        "teeth": np.zeros(3),
+        "places": places[:, 1:],
+    }
+    library = MouthLibrary(tmp_path / "seen_mouths_7.bgr", narrowed(index, np.array([0, 2])))
+    assert library.rows.tolist() == [0, 2]
+    for row in (0, 2):
+        crop = library.crop(row)
+        height, width = crop.bgr.shape[:2]
+        expected = frames[row][crop.top : crop.top + height, crop.left : crop.left + width]
+        assert crop.bgr.size > 1000 and np.array_equal(crop.bgr, expected)
     library.close()
-    assert not (tmp_path / "mouths").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mouths.npz", "seen_mouths_7.bgr"]
 
 
-def test_a_kept_library_is_opened_again_as_it_was(face: np.ndarray, tmp_path: Path) -> None:
-    frame = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-    library = MouthLibrary(tmp_path / "mouths", np.array([0, 2]), 3, is_kept=True)
-    for row in range(3):
-        library.add(row, np.roll(frame, row, axis=0), turned(face, 0, 60, (160, 100, 0)), np.ones(16, dtype=bool))
-    first, index = library.crop(2), library.index()
-    library.close()
-    again = MouthLibrary.reopened(tmp_path / "mouths", index)
-    assert np.array_equal(again.crop(2).bgr, first.bgr) and again.crop(2)[1:] == first[1:]
-    assert np.array_equal(again.skin, library.skin) and np.array_equal(again.rows, [0, 2])
-    again.close()
-    assert (tmp_path / "mouths").exists()
+def test_of_a_long_clip_every_second_run_of_mouths_goes(face: np.ndarray, tmp_path: Path) -> None:
+    frame, landmarks = np.full((60, 80, 3), 90, dtype=np.uint8), turned(face, 0, 10, (40, 25, 0))
+    writer = MouthWriter(tmp_path)
+    for _ in range(3000):
+        writer.add(1, frame, landmarks)
+    writer.add(2, frame, landmarks)
+    writer.finish(tmp_path / "mouths.npz", {1: [1], 2: [2]})
+    with np.load(tmp_path / "mouths.npz") as arrays:
+        rows, others = arrays["places_1"][:, 0], arrays["places_2"]
+        size = arrays["places_1"][:, 2:4].prod(axis=1).sum() * 3
+    assert 600 <= len(rows) <= 1250 and rows[0] == 0 and rows[-1] > 2900 and (np.diff(rows) > 0).all()
+    assert (np.diff(rows) == 1).mean() > 0.9 and len(others) == 1
+    assert (tmp_path / "seen_mouths_1.bgr").stat().st_size == size
 
 
 def test_only_changed_stretches_are_chosen_again_and_held_at_both_ends() -> None:
@@ -339,10 +354,27 @@ def test_the_chin_carries_the_contour_and_the_border_stands_still(face: np.ndarr
     assert np.abs(shift[painted < 0]).max() == 0
 
 
+def test_a_movement_on_a_coarse_grid_is_the_same_to_a_fraction_of_a_pixel(face: np.ndarray) -> None:
+    seen = turned(face, 0, 150, (200, 120, 0))[:, :2]
+    moved = seen.copy()
+    moved[CHIN, 1] += 9
+    mesh = build_mesh(face)
+    source, target = vertices(seen, seen, 150.0), vertices(moved, seen, 150.0)
+    fine = np.stack(displacement(mesh, target, source, 401, 501, 1))
+    coarse = np.stack(displacement(mesh, target, source, 401, 501, 2))
+    painted = paint_triangles(mesh, target, 401, 501)
+    assert np.abs(fine[1]).max() > 6
+    # One point alone makes the sharpest bend there can be.
+    assert np.abs(coarse - fine).max() < 0.5 and np.abs(coarse - fine).mean() < 0.01
+    # What is interpolated stays inside the mesh, but for the pixel beside it.
+    far = cv2.dilate((painted >= 0).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
+    assert np.abs(coarse[:, far]).max() == 0
+
+
 def test_pixels_outside_the_mask_are_the_source_bit_for_bit() -> None:
     frame = np.random.default_rng(1).integers(0, 255, (80, 100, 3), dtype=np.uint8)
     mask = soft_mask(np.array([[20, 15], [40, 15], [40, 30], [20, 30]]), (50, 60), 3, 4)
-    result = paste(frame, Box(10, 20, 70, 70), np.full((50, 60, 3), 255.0, dtype=np.float32), mask > 0)
+    result = paste(frame, Box(10, 20, 70, 70), np.full((50, 60, 3), 255, dtype=np.uint8), mask > 0)
     changed = (result != frame).any(axis=-1)
     inside = np.zeros((80, 100), dtype=bool)
     inside[20:70, 10:70] = mask > 0

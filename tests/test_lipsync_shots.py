@@ -170,7 +170,7 @@ def test_a_mouth_is_not_enlarged_into_a_closer_shot(cut: Made, tmp_path: Path) -
     turns = tuple(cut.turns(face.id, first, last) for first, last in cut.shots)
     _, plans = plan_faces(cut.media, cut.track, SpeakerFaces(turns=turns), driven(cut, "S1"), LipsyncConfig())
     plan = plans[face.id]
-    with painting(cut.video, cut.media, cut.track, plans, LipsyncConfig(), tmp_path, silent):
+    with painting(cut.track, plans, LipsyncConfig()):
         picks = plan.picks[:, 0]
     enlarged = plan.face_px / plan.face_px[picks]
     assert (picks >= 0).all() and enlarged.max() <= 1.15
@@ -186,7 +186,7 @@ def left_as_it_is(made: Made, faces: SpeakerFaces, gone: range, tmp_path: Path) 
     """Check that the frames without the face are the source's, and that the report names them and no others."""
     trajectory = driven(made, "S1")
     args = made.video, made.media, made.track, faces, trajectory, LipsyncConfig(), tmp_path, silent
-    changed = [bool(patches) for _, _, patches in drawn_frames(*args)]
+    changed = [bool(patches) for _, _, patches in drawn_frames(*args[:6])]
     assert changed == [index not in gone for index in range(len(changed))]
     result = sync(*args)
     assert [(part.first_frame, part.last_frame) for part in result.unsynced] == [(gone[0], gone[-1])]
@@ -276,7 +276,7 @@ def test_each_speaks_in_turn_and_the_other_is_not_touched(
     assert {(turn.speaker, turn.face) for turn in faces.turns} == {("S1", his), ("S2", hers)}
     args = made.video, made.media, made.track, faces, spoken_in_turn(made), LipsyncConfig(), tmp_path, silent
     for (index, bgr, patches), source in zip(
-        drawn_frames(*args), video_files.frames(made.video, made.media), strict=True
+        drawn_frames(*args[:6]), video_files.frames(made.video, made.media), strict=True
     ):
         if index in (*range(10, 65), *range(85, 140)):
             speaks, listens = (slice(0, 360), slice(360, 720)) if index < 75 else (slice(360, 720), slice(0, 360))

@@ -28,7 +28,6 @@ from stages.lipsync.render import rendered_frames
 from stages.lipsync.splice import group_spans
 from stages.lipsync.track_file import FaceStates
 from stages.media import picture_groups
-from stages.progress import silent
 
 LINE = 2
 TEXT = "Hoje, os Estados Unidos e os seus parceiros deram um passo importante para a paz."
@@ -79,7 +78,7 @@ class Both:
         scratch = self.work / "drawn"
         scratch.mkdir()
         faces, trajectory = shared.faces, self.was.dub.trajectory
-        first = lipsync.drawn_frames(video, shared.media, shared.track, faces, trajectory, config, scratch, silent)
+        first = lipsync.drawn_frames(video, shared.media, shared.track, faces, trajectory, config)
         old = {index: bgr for index, bgr, _ in first}
         with rerun.chosen(self.again, self.was.dub.picture, shared.track, config, scratch) as painters:
             new = {

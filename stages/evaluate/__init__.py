@@ -46,7 +46,7 @@ def evaluate(
         faces: who spoke.
         trajectory: what the mouths were driven by.
         config: what they were drawn with; its ``closed_gap_iod`` decides what is closed.
-        out: folder for temporary files, removed at the end.
+        out: the stage's folder; nothing is written to it.
         progress: told the share done.
 
     Raises:
@@ -54,7 +54,7 @@ def evaluate(
     """
     from stages.evaluate import picture
 
-    return picture.evaluate(video, media, rendered, track, faces, trajectory, config, out, progress)
+    return picture.evaluate(video, media, rendered, track, faces, trajectory, config, progress)
 
 
 def reenact(
@@ -74,4 +74,4 @@ def reenact(
     """
     from stages.evaluate import self_reenactment
 
-    return self_reenactment.reenact(video, media, track, faces, config, out, progress)
+    return self_reenactment.reenact(video, media, track, faces, config, progress)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -63,7 +62,6 @@ def evaluate(
     faces: SpeakerFaces,
     trajectory: Trajectory,
     config: LipsyncConfig,
-    scratch: Path,
     progress: Progress,
 ) -> Evaluation:
     """See :func:`stages.evaluate.evaluate`."""
@@ -76,14 +74,13 @@ def evaluate(
             for face, demand in demands.items()
         }
         if measured:
-            # What drawing tells is how far the libraries are filled, which is the first third.
-            drawn = drawn_frames(video, media, track, faces, trajectory, config, scratch, progress)
+            drawn = drawn_frames(video, media, track, faces, trajectory, config)
             versions = zip(drawn, video_files.frames(video, media), rendered_frames(rendered, media), strict=True)
             for (index, bgr, patches), source, encoded in versions:
                 outside = max(outside, outside_mask(bgr, source, patches))
                 for face, each in measured.items():
                     each.look(index, source, bgr, encoded, patches.get(face))
-                progress(0.3 + 0.7 * (index + 1) / media.picture.frames)
+                progress((index + 1) / media.picture.frames)
     figures = {face: each.figures(config, outside) for face, each in measured.items()}
     figures |= {face: of_a_still_mouth(figures[face]) for face in figures if plans[face].never_opens}
     return Evaluation(

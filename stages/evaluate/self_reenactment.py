@@ -9,7 +9,6 @@ the model of the lower face has seen the whole clip.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -73,7 +72,6 @@ def reenact(
     track: FaceTrack,
     faces: SpeakerFaces,
     config: LipsyncConfig,
-    out: Path,
     progress: Progress,
 ) -> Evaluation:
     """See :func:`stages.evaluate.reenact`."""
@@ -87,7 +85,7 @@ def reenact(
     if not plans:
         raise InputError(f"{media.file_name}: no face was found that speaks, so there is no mouth to drive.")
     apart = math.ceil(_APART_S * media.picture.fps)
-    with FaceReader() as reader, painting(video, media, track, plans, config, out, progress, apart) as painters:
+    with FaceReader() as reader, painting(track, plans, config, apart) as painters:
         likeness = {face: _Likeness(plan, reader) for face, plan in plans.items()}
         drawn = rendered_frames(video, media, painters)
         for (index, bgr, _), source in zip(drawn, video_files.frames(video, media), strict=True):

@@ -9,7 +9,8 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 ``speaker``               which face speaks in which turn
 ``geometry landmarks``    the mouth measured in the head's own frame
 ``targets lips``          trajectory -> this speaker's lips (with ``articulation``, the model of the lower face)
-``library retrieval``     mouth frames of the clip, and which one serves each frame (``borrowing``: across cuts)
+``crops library``         mouth frames of the clip, put by while it is tracked
+``retrieval``             which of them serves each frame (``borrowing``: across cuts)
 ``warp composite mouth``  the mesh, and the way back into the picture
 ``interior``              what lies behind the lips, drawn where the clip never shows it
 ``occlusion departure``   where the face is hidden, and which parts of it (``chart``; ``cover``: laid over the picture)
@@ -45,9 +46,9 @@ from stages.progress import Progress
 if TYPE_CHECKING:
     from stages.lipsync.composite import Patch
 
-TRACK_VERSION = 7
+TRACK_VERSION = 8
 FACES_VERSION = 3
-SYNC_VERSION = 15
+SYNC_VERSION = 16
 
 
 class TrackConfig(Record):
@@ -181,14 +182,11 @@ def drawn_frames(
     faces: SpeakerFaces,
     trajectory: Trajectory,
     config: LipsyncConfig,
-    scratch: Path,
-    progress: Progress,
 ) -> Iterator[tuple[int, np.ndarray, dict[int, Patch]]]:
     """Yield (frame, uint8 BGR (h, w, 3), patch per face) for the whole clip as :func:`sync` encodes it.
 
     Pixels that no patch has moved (there is no patch where nothing changed) are the source's, bit for bit.
-    Temporary files go to ``scratch`` and are removed at the end.
     """
     from stages.lipsync import render
 
-    return render.drawn_frames(video, media, track, faces, trajectory, config, scratch, progress)
+    return render.drawn_frames(video, media, track, faces, trajectory, config)

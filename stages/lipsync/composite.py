@@ -62,24 +62,28 @@ def blend_bands(over: np.ndarray, under: np.ndarray, mask: np.ndarray) -> np.nda
     return blended
 
 
-def spread_by_sampling(kept: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Return ``kept`` (h, w) 0-1 grown to the pixels that would sample, at ``place`` (h, w, 2), what it keeps.
+def spread_by_sampling(kept: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return ``kept`` (h, w) 0-1 grown to the pixels that would sample, at ``x`` and ``y`` (h, w), what it keeps.
 
     A thing whose own pixels stay must not appear a second time beside itself.
     """
-    sampled = cv2.remap(kept, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    sampled = cv2.remap(kept, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.maximum(kept, sampled)
 
 
 def keep_source(source: np.ndarray, rendered: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return float32 (h, w, 3): ``rendered`` where ``kept`` (h, w) is 0, ``source`` (uint8) where it is 1."""
-    return rendered + kept[..., None] * (source - rendered)
+    """Return uint8 (h, w, 3): ``rendered`` (uint8) where ``kept`` (h, w) is 0, ``source`` (uint8) where it is 1."""
+    return rounded(rendered + kept[..., None] * (source.astype(np.float32) - rendered))
+
+
+def rounded(image: np.ndarray) -> np.ndarray:
+    """Return a float32 (h, w, 3) picture as uint8, rounded and clipped."""
+    return np.asarray(cv2.add(image, np.zeros(4), dtype=cv2.CV_8U))
 
 
 def paste(frame: np.ndarray, box: Box, rendered: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Return a copy of ``frame`` with ``rendered`` (float32 (h, w, 3)) in the box where ``moved`` (bool (h, w))."""
+    """Return a copy of ``frame`` with ``rendered`` (uint8 (h, w, 3)) in the box where ``moved`` (bool (h, w))."""
     result = frame.copy()
     part = result[box.top : box.bottom, box.left : box.right]
-    rounded = cv2.add(rendered, np.zeros(4), dtype=cv2.CV_8U)  # rounds and clips
-    part[:] = cv2.copyTo(rounded, moved.astype(np.uint8), part.copy())
+    part[:] = cv2.copyTo(rendered, moved.view(np.uint8), part.copy())
     return result

@@ -142,16 +142,24 @@ def search_windows(width_px: int, height_px: int, side_px: float) -> Iterator[Wi
 def cut_window(bgr: np.ndarray, window: Window, side_px: int) -> np.ndarray:
     """Return a window of a frame (uint8 (h, w, 3)) scaled to ``side_px`` square, black beyond the frame."""
     scale = side_px / window.side
-    if scale < 0.5:
-        return cv2.resize(_cut(bgr, window), (side_px, side_px), interpolation=cv2.INTER_AREA)
-    to_window = np.array([[scale, 0, -window.x * scale], [0, scale, -window.y * scale]])
-    return cv2.warpAffine(bgr, to_window, (side_px, side_px), flags=cv2.INTER_LINEAR)
+    if scale >= 0.5:
+        to_window = np.array([[scale, 0, -window.x * scale], [0, scale, -window.y * scale]])
+        return cv2.warpAffine(bgr, to_window, (side_px, side_px), flags=cv2.INTER_LINEAR)
+    # Halving, which is quick, as far as it goes; what is left is no more than bilinear sampling can do.
+    halvings = int(math.log2(1 / scale))
+    block = 2**halvings
+    left, top = math.floor(window.x), math.floor(window.y)
+    small = _cut(bgr, left, top, (math.ceil(window.side) // block + 1) * block)
+    for _ in range(halvings):
+        small = cv2.resize(small, (small.shape[1] // 2, small.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    rest = scale * block
+    x, y = ((rest - 1) / 2 + scale * (corner - start) for corner, start in ((left, window.x), (top, window.y)))
+    return cv2.warpAffine(small, np.array([[rest, 0, x], [0, rest, y]]), (side_px, side_px), flags=cv2.INTER_LINEAR)
 
 
-def _cut(bgr: np.ndarray, window: Window) -> np.ndarray:
-    """Return the window's pixels, black beyond the frame."""
-    left, top, side = round(window.x), round(window.y), round(window.side)
-    inside = bgr[max(0, top) : top + side, max(0, left) : left + side]
+def _cut(bgr: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
+    """Return a square of the picture, black beyond the frame."""
+    inside = bgr[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
     if inside.shape[:2] == (side, side):
         return inside
     canvas = np.zeros((side, side, 3), dtype=np.uint8)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.artifacts import Picture
+from stages.artifacts import FaceTrack, Picture
 from stages.lipsync.library import MouthLibrary
 from stages.lipsync.plan import FacePlan
 from stages.lipsync.targets import SpeakerRange
@@ -36,11 +36,6 @@ class KeptFace:
     """float64 (k,): inner gap that was read in the drawn frame; NaN or infinite where none was."""
     index: dict[str, np.ndarray]
     """See :meth:`stages.lipsync.library.MouthLibrary.index`."""
-
-
-def library_name(face: int) -> str:
-    """Return the name of the file with a face's mouths."""
-    return f"mouths_{face}.bgr"
 
 
 def save(out: Path, faces: Mapping[int, tuple[FacePlan, MouthLibrary]], gaps_iod: Mapping[int, np.ndarray]) -> None:
@@ -69,13 +64,17 @@ def load(picture: Picture) -> dict[int, KeptFace]:
         return {face: _face(arrays, face) for face in arrays["faces"].tolist()}
 
 
-def hand_on(picture: Picture, name: str, out: Path) -> Path:
-    """Return a file of an earlier picture under the same name in ``out``: the same bytes on disk where that can be."""
-    target = out / name
+def library_name(face: int) -> str:
+    """Return the name of the file with the mouths a face could choose from."""
+    return f"mouths_{face}.bgr"
+
+
+def hand_on(earlier: FaceTrack | Picture, name: str, target: Path) -> Path:
+    """Return ``target``: a file of the track or of an earlier picture, the same bytes on disk where that can be."""
     try:
-        os.link(picture.file(name), target)
+        os.link(earlier.file(name), target)
     except OSError:  # another file system, or one without links
-        shutil.copyfile(picture.file(name), target)
+        shutil.copyfile(earlier.file(name), target)
     return target
 
 

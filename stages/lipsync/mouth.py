@@ -7,19 +7,30 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stages.lipsync.composite import Box, Patch, blend_bands, keep_source, paste, soft_mask, spread_by_sampling
+from stages.lipsync.composite import (
+    Box,
+    Patch,
+    blend_bands,
+    keep_source,
+    paste,
+    rounded,
+    soft_mask,
+    spread_by_sampling,
+)
 from stages.lipsync.geometry import fit_poses
 from stages.lipsync.interior import Interior, blur_px, palette
 from stages.lipsync.landmarks import OUTER_RING
 from stages.lipsync.library import MouthLibrary, color_gains, lip_color
 from stages.lipsync.lips import Shown, opening_points, target_points
 from stages.lipsync.plan import CLOSURE, LABIODENTAL, FacePlan
-from stages.lipsync.warp import Mesh, build_mesh, paint_triangles, sampling_map, vertices
+from stages.lipsync.warp import Mesh, build_mesh, displacement, paint_triangles, sampling_map, vertices
 
 _GROW_IOD, _FEATHER_IOD = 0.07, 0.05
 """The retrieved mouth covers the lips grown by this, and fades over this."""
 _SOFT_BELOW_IOD_PX = 80.0
 """In smaller faces cubic interpolation takes too much of what little detail a mouth has."""
+_FINE_BELOW_IOD_PX = 100.0
+"""In smaller faces the movement of the skin is evaluated in every pixel, in larger ones in every fourth."""
 
 
 @dataclass
@@ -73,14 +84,15 @@ class MouthPainter:
         source, target = vertices(seen, seen, iod_px), vertices(wanted, seen, iod_px)
         box = _box_around(np.concatenate([source, target]), 2, frame.shape)
         origin = np.array([box.left, box.top])
-        painted = paint_triangles(self._mesh, target - origin, box.right - box.left, box.bottom - box.top)
         part = frame[box.top : box.bottom, box.left : box.right]
-        place = sampling_map(self._mesh, painted, target - origin, source - origin)
-        skin = _sample(part, place, cv2.INTER_CUBIC)
-        moved = _is_moved(place)
-        mouth, cover, inner = self._mouth(
-            row, points, mouths, painted, target - origin, wanted[OUTER_RING] - origin, iod_px
-        )
+        step = 1 if iod_px < _FINE_BELOW_IOD_PX else 2
+        height, width = part.shape[:2]
+        right, down = displacement(self._mesh, target - origin, source - origin, width, height, step)
+        moved = _is_moved(right, down)
+        place = _places(right, down)
+        skin = cv2.remap(part, *place, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        lips = wanted[OUTER_RING] - origin
+        mouth, cover, inner = self._mouth(row, points, mouths, target - origin, lips, part.shape, iod_px)
         if self._behind is not None:
             interior, usual_skin = self._behind
             gains = color_gains(self.library.skin[row], usual_skin)
@@ -90,15 +102,16 @@ class MouthPainter:
             mouth = interior.over(mouth, corner, pose, wanted, float(asked[2]), bool(bites), gains)
         y, x = slice(inner.top, inner.bottom), slice(inner.left, inner.right)
         strength = min(1.0, 4 * float(self.plan.strength[row]))
-        blended = blend_bands(mouth, skin[y, x], cover * strength)
+        own = skin[y, x].astype(np.float32)
+        blended = blend_bands(mouth, own, cover * strength)
         reach = np.clip(3 * cv2.GaussianBlur(cover, (0, 0), max(0.6, 0.01 * iod_px)), 0, 1)[..., None] * strength
-        skin[y, x] += reach * (blended - skin[y, x])
+        skin[y, x] = rounded(own + reach * (blended - own))
         moved[y, x] |= reach[..., 0] > 0
         opacity = np.zeros(moved.shape, dtype=np.float32)
         opacity[y, x] = cover * strength
         kept = self.plan.states.cover.kept(row, source - origin, moved.shape)
         if kept is not None:
-            kept = spread_by_sampling(kept, place)
+            kept = spread_by_sampling(kept, *place)
             skin = keep_source(part, skin, kept)
             moved &= kept < 1
             opacity *= 1 - kept
@@ -109,20 +122,21 @@ class MouthPainter:
         row: int,
         points: np.ndarray,
         mouths: list[Shown],
-        painted: np.ndarray,
         target: np.ndarray,
         lips: np.ndarray,
+        shape: tuple[int, ...],
         iod_px: float,
     ) -> tuple[np.ndarray, np.ndarray, Box]:
-        """Return the retrieved mouth (h, w, 3) in its box inside the painted region, with its mask."""
+        """Return the retrieved mouth (h, w, 3) in its box inside a region of this shape, with its mask."""
         grow, feather = _GROW_IOD * iod_px, _FEATHER_IOD * iod_px
-        inner = _box_around(lips, grow + 2 * feather + 3, painted.shape)
+        inner = _box_around(lips, grow + 2 * feather + 3, shape)
         origin = np.array([inner.left, inner.top])
-        part = np.ascontiguousarray(painted[inner.top : inner.bottom, inner.left : inner.right])
-        drawn = np.zeros((*part.shape, 3), dtype=np.float32)
+        width, height = inner.right - inner.left, inner.bottom - inner.top
+        painted = paint_triangles(self._mesh, target - origin, width, height)
+        drawn = np.zeros((height, width, 3), dtype=np.float32)
         for mouth in mouths:
-            drawn += mouth.weight * self._retrieved(row, points, mouth, part, target - origin)
-        return drawn, soft_mask(lips - origin, part.shape, grow, feather), inner
+            drawn += mouth.weight * self._retrieved(row, points, mouth, painted, target - origin)
+        return drawn, soft_mask(lips - origin, painted.shape, grow, feather), inner
 
     def _retrieved(
         self, row: int, points: np.ndarray, mouth: Shown, painted: np.ndarray, target: np.ndarray
@@ -134,19 +148,17 @@ class MouthPainter:
         place = sampling_map(self._mesh, painted, target, source, inside)
         kernel = cv2.INTER_LANCZOS4 if mouth.iod_px < _SOFT_BELOW_IOD_PX else cv2.INTER_CUBIC
         gains = color_gains(self.library.skin[row], self.library.skin[mouth.row])
-        return _sample(crop.bgr, place, kernel) * gains
+        sampled = cv2.remap(crop.bgr, place[..., 0], place[..., 1], kernel, borderMode=cv2.BORDER_REPLICATE)
+        return sampled * gains
 
 
-def _sample(image: np.ndarray, place: np.ndarray, kernel: int) -> np.ndarray:
-    x, y = place[..., 0], place[..., 1]
-    return cv2.remap(image, x, y, kernel, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+def _places(right: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    height, width = right.shape
+    return right + np.arange(width, dtype=np.float32)[None], down + np.arange(height, dtype=np.float32)[:, None]
 
 
-def _is_moved(place: np.ndarray) -> np.ndarray:
-    height, width = place.shape[:2]
-    x = np.abs(place[..., 0] - np.arange(width, dtype=np.float32)[None])
-    y = np.abs(place[..., 1] - np.arange(height, dtype=np.float32)[:, None])
-    return np.maximum(x, y) > 1 / 64
+def _is_moved(right: np.ndarray, down: np.ndarray) -> np.ndarray:
+    return np.maximum(np.abs(right), np.abs(down)) > 1 / 64
 
 
 def _box_around(points: np.ndarray, margin: float, shape: tuple[int, ...]) -> Box:

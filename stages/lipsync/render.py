@@ -1,6 +1,6 @@
 """The stage ``sync``: decode, draw, encode, one frame at a time.
 
-Two passes over the clip: the first fills the mouth libraries, the second draws. Only frames in which a driven face is
+One pass over the clip: the mouths that are drawn were put by when it was tracked. Only frames in which a driven face is
 moved differ from the source before encoding, and only in the pixels that :func:`rendered_frames` names.
 """
 
@@ -21,17 +21,16 @@ from stages.lipsync import LipsyncConfig, kept
 from stages.lipsync.ahead import read_ahead
 from stages.lipsync.closures import closures
 from stages.lipsync.composite import Patch
+from stages.lipsync.crops import pixels_name
 from stages.lipsync.detector import FaceReader
 from stages.lipsync.fallback import allowed_strength
 from stages.lipsync.feedback import SeenMouth
-from stages.lipsync.library import SKIN, MouthLibrary, chosen_rows
+from stages.lipsync.library import MouthLibrary, chosen_rows, narrowed, put_by
 from stages.lipsync.mouth import MouthPainter
 from stages.lipsync.plan import SMALL_FACE_PX, Demand, FacePlan, choose_mouths, demands, make_plan, unsynced
 from stages.lipsync.track_file import FaceStates
 from stages.progress import Progress
 
-_LIBRARY_SHARE = 0.2
-"""Share of the work that the first pass is."""
 _THREADS = 2
 """Frames drawn at a time: no frame depends on another."""
 
@@ -59,7 +58,7 @@ def sync(
     cuts = [first for first, _ in track.shots]
     changed = 0
     with (
-        painting(video, media, track, drawn, config, out, progress, is_kept=True) as painters,
+        painting(track, drawn, config, kept_in=out) as painters,
         video_files.PictureWriter(out / "picture.mp4", video, media, encode, cuts) as writer,
     ):
         gaps_iod = {face: np.full(len(plan.strength), np.nan) for face, plan in drawn.items()}
@@ -68,7 +67,7 @@ def sync(
             changed += bool(patches)
             for face, patch in patches.items():
                 gaps_iod[face][drawn[face].states.row(index)] = patch.gap_iod
-            progress(_LIBRARY_SHARE + (1 - _LIBRARY_SHARE) * (index + 1) / media.picture.frames)
+            progress((index + 1) / media.picture.frames)
         kept.save(out, {face: (each.plan, each.painter.library) for face, each in painters.items()}, gaps_iod)
     return Picture(
         crf=encode.crf,
@@ -90,13 +89,11 @@ def drawn_frames(
     faces: SpeakerFaces,
     trajectory: Trajectory,
     config: LipsyncConfig,
-    scratch: Path,
-    progress: Progress,
 ) -> Iterator[tuple[int, np.ndarray, dict[int, Patch]]]:
     """See :func:`stages.lipsync.drawn_frames`."""
     _, plans = plan_faces(media, track, faces, trajectory, config)
     drawn = {face: plan for face, plan in plans.items() if len(plan.driven_rows())}
-    with painting(video, media, track, drawn, config, scratch, progress) as painters:
+    with painting(track, drawn, config) as painters:
         yield from rendered_frames(video, media, painters)
 
 
@@ -115,30 +112,27 @@ def plan_faces(
 
 @contextmanager
 def painting(
-    video: SourceVideo,
-    media: Media,
     track: FaceTrack,
     plans: dict[int, FacePlan],
     config: LipsyncConfig,
-    scratch: Path,
-    progress: Progress,
     apart_frames: int = 0,
-    is_kept: bool = False,
+    kept_in: Path | None = None,
 ) -> Iterator[dict[int, SeenMouth]]:
-    """Fill the mouth libraries in one pass over the clip, choose the mouths, and lend those who draw them.
+    """Choose the mouths from those that the track holds, and lend those who draw them.
 
-    ``apart_frames``: see :func:`stages.lipsync.plan.choose_mouths`. ``is_kept``: the libraries stay in ``scratch``.
+    ``apart_frames``: see :func:`stages.lipsync.plan.choose_mouths`. ``kept_in``: a folder that gets the mouths as well.
     """
     with ExitStack() as stack:
         libraries = {}
         for face, plan in plans.items():
-            usable = _usable_rows(plan, config)
+            index = put_by(track, face, plan.states)
+            usable = np.intersect1d(_usable_rows(plan, config), index["rows"])
+            usable = usable if len(usable) else index["rows"]
             rows = chosen_rows(usable, plan.shot[usable], config.library_frames)
-            library = MouthLibrary(scratch / kept.library_name(face), rows, len(plan.source), is_kept)
-            libraries[face] = stack.enter_context(closing(library))
-        if libraries:
-            _fill(video, media, plans, libraries, progress)
-        for face, plan in plans.items():
+            pixels = track.file(pixels_name(face))
+            if kept_in:
+                pixels = kept.hand_on(track, pixels_name(face), kept_in / kept.library_name(face))
+            libraries[face] = stack.enter_context(closing(MouthLibrary(pixels, narrowed(index, rows))))
             choose_mouths(plan, libraries[face], {first for first, _ in track.shots}, config, apart_frames)
         yield stack.enter_context(seen_mouths(plans, libraries, config))
 
@@ -156,24 +150,6 @@ def seen_mouths(
             face: SeenMouth(MouthPainter(plan, libraries[face]), readers, config.closed_gap_iod)
             for face, plan in plans.items()
         }
-
-
-def _fill(
-    video: SourceVideo,
-    media: Media,
-    plans: dict[int, FacePlan],
-    libraries: dict[int, MouthLibrary],
-    progress: Progress,
-) -> None:
-    for index, bgr in enumerate(read_ahead(video_files.frames(video, media))):
-        for face, plan in plans.items():
-            row = plan.states.row(index)
-            if row is not None:
-                seen = plan.states.cover.is_seen(row, SKIN)
-                libraries[face].add(row, bgr, plan.states.landmarks(row, row + 1)[0], seen)
-        progress(_LIBRARY_SHARE * (index + 1) / media.picture.frames)
-    for library in libraries.values():
-        library.flush()
 
 
 def rendered_frames(

@@ -153,8 +153,9 @@ def chosen(
     before = kept.load(previous)
     libraries: dict[int, MouthLibrary] = {}
     for face, plan in again.plans.items():
-        file = kept.hand_on(previous, kept.library_name(face), out)
-        libraries[face] = MouthLibrary.reopened(file, before[face].index)
+        name = kept.library_name(face)
+        file = kept.hand_on(previous, name, out / name)
+        libraries[face] = MouthLibrary(file, before[face].index)
         choose_mouths(plan, libraries[face], shots, config, changed=again.changed[face])
     with seen_mouths(again.plans, libraries, config) as painters:
         try:

@@ -16,6 +16,7 @@ from stages import media as video_files
 from stages.artifacts import Face, FaceTrack, Media, SourceVideo
 from stages.lipsync import TrackConfig
 from stages.lipsync.ahead import read_ahead
+from stages.lipsync.crops import MouthWriter
 from stages.lipsync.detector import FaceReader, FaceReading, Window, search_windows, surroundings, whole
 from stages.lipsync.identity import ALIKE_IN_PLACE, Album, Piece, likeness, persons, portrait
 from stages.lipsync.occlusion import SightWriter
@@ -45,7 +46,7 @@ class _Followed:
 
 def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, progress: Progress) -> FaceTrack:
     """See :func:`stages.lipsync.track`."""
-    writer, sights = TrackWriter(out), SightWriter(out)
+    writer, sights, mouths = TrackWriter(out), SightWriter(out), MouthWriter(out)
     cuts = CutDetector(config.cut_threshold, config.min_shot_frames)
     shot_starts = [0]
     with FaceReader() as reader:
@@ -58,6 +59,7 @@ def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, prog
             for piece, reading in seen:
                 writer.add(piece, index, reading)
                 sights.add(piece, bgr, reading.landmarks)
+                mouths.add(piece, bgr, reading.landmarks)
             progress((index + 1) / media.picture.frames)
     people: dict[int, list[int]] = {}
     for piece, person in persons(follower.pieces(writer.frames)).items():
@@ -73,6 +75,7 @@ def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, prog
         filter_frames(length_ms, fps) for length_ms in (config.landmark_smoothing_ms, config.pose_smoothing_ms)
     )
     writer.finish(out / "track.npz", kept, seen_of, set(shot_starts), landmark_window, pose_window)
+    mouths.finish(out / str(FaceTrack.model_fields["mouths"].default), kept)
     ends = [*(start - 1 for start in shot_starts[1:]), media.picture.frames - 1]
     return FaceTrack(
         faces=tuple(

@@ -78,9 +78,12 @@ def paint_triangles(mesh: Mesh, target: np.ndarray, width: int, height: int) -> 
     painted = np.full((height, width), -1, dtype=np.int32)
     corners = np.rint(target[mesh.triangles] * 16).astype(np.int32)
     is_folded = ~mesh.is_lips & (_doubled_areas(target[mesh.triangles]) <= 0)
-    for number in np.lexsort((np.arange(len(corners))[::-1], ~is_folded, ~mesh.is_mouth)):
-        # Lips are painted after the opening, so that closing lips cover it, and skin after what a turned head hides.
-        cv2.fillConvexPoly(painted, corners[number], int(number), lineType=cv2.LINE_8, shift=4)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    is_inside = ((high >= -16) & (low <= np.array([width, height]) * 16)).all(axis=1)
+    # Lips are painted after the opening, so that closing lips cover it, and skin after what a turned head hides.
+    order = np.lexsort((np.arange(len(corners))[::-1], ~is_folded, ~mesh.is_mouth))
+    for number in order[is_inside[order]].tolist():
+        cv2.fillConvexPoly(painted, corners[number], number, lineType=cv2.LINE_8, shift=4)
     return painted
 
 
@@ -100,18 +103,22 @@ def sampling_map(
     if opening is not None:
         sampled[mesh.is_mouth] = opening[mesh.triangles[mesh.is_mouth]]
     affine = _affine_maps(target[mesh.triangles], sampled)
+    coefficients = np.concatenate([affine, np.array([[[1, 0, 0], [0, 1, 0]]])]).astype(np.float32)
     height, width = painted.shape
-    affine = np.concatenate([affine, np.array([[[1, 0, 0], [0, 1, 0]]])]).astype(np.float32)
     beyond = np.full((1, 2), np.inf)
     low = np.concatenate([sampled.min(axis=1) - _BESIDE_PX, -beyond]).astype(np.float32)
     high = np.concatenate([sampled.max(axis=1) + _BESIDE_PX, beyond]).astype(np.float32)
-    coefficients = affine[painted]
     x = np.arange(width, dtype=np.float32)[None]
     y = np.arange(height, dtype=np.float32)[:, None]
     place = np.empty((height, width, 2), dtype=np.float32)
     for axis in (0, 1):
-        place[..., axis] = coefficients[..., axis, 0] * x + coefficients[..., axis, 1] * y + coefficients[..., axis, 2]
-        np.clip(place[..., axis], low[painted, axis], high[painted, axis], out=place[..., axis])
+        along_x, along_y, start = (column.take(painted, mode="wrap") for column in coefficients[:, axis].T)
+        along_x *= x
+        along_y *= y
+        along_x += along_y
+        np.add(along_x, start, out=place[..., axis])
+        least, most = (bound[:, axis].take(painted, mode="wrap") for bound in (low, high))
+        np.clip(place[..., axis], least, most, out=place[..., axis])
     return place
 
 
@@ -119,6 +126,29 @@ def _doubled_areas(triangles: np.ndarray) -> np.ndarray:
     """Return (t,): the signed areas of triangles (t, 3, 2), twice."""
     a, b = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+
+
+def displacement(
+    mesh: Mesh, target: np.ndarray, source: np.ndarray, width: int, height: int, step: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32 (height, width) twice: how far right and down of itself each pixel is sampled in the source.
+
+    The map is evaluated at the middles of ``step`` x ``step`` px and interpolated between, which is exact inside a
+    triangle; outside the mesh nothing is displaced. ``target`` and ``source`` are (v, 2) px.
+    """
+    columns, rows = -(-width // step), -(-height // step)
+    to_cells = [(corners - (step - 1) / 2) / step for corners in (target, source)]
+    painted = paint_triangles(mesh, to_cells[0], columns, rows)
+    place = sampling_map(mesh, painted, *to_cells)
+    place[..., 0] -= np.arange(columns, dtype=np.float32)[None]
+    place[..., 1] -= np.arange(rows, dtype=np.float32)[:, None]
+    place[painted < 0] = 0
+    place *= step
+    if step > 1:
+        whole = (columns * step, rows * step)
+        place = np.asarray(cv2.resize(place, whole, interpolation=cv2.INTER_LINEAR))[:height, :width]
+    right, down = cv2.split(place)
+    return right, down
 
 
 def _affine_maps(target: np.ndarray, source: np.ndarray) -> np.ndarray:
