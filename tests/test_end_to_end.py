@@ -269,7 +269,7 @@ def test_two_languages_share_what_can_be_shared(run: Run, tmp_path: Path) -> Non
     assert done.returncode in (0, 1), done.stderr
     report = json.loads((tmp_path / "statement-en.es.report.json").read_text())
     assert {stage["name"] for stage in report["stages"] if stage["from_store"]} == {
-        "ingest", "separate", "diarize", "transcribe", "track", "faces"
+        "ingest", "separate", "diarize", "transcribe", "track", "faces", "personal"
     }  # fmt: skip
     with av.open(str(tmp_path / "statement-en.es.mp4")) as container:
         assert [stream.language for stream in container.streams.audio] == ["spa", "eng"]

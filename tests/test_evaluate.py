@@ -165,7 +165,7 @@ def test_too_short_to_be_driven_by_itself(make_clip, tmp_path: Path) -> None:
     [
         ("empty", [], "holds no dub"),
         ("moved", [], "--source"),
-        ("moved", ["--source", "other.mp4"], "not the video that was dubbed"),
+        ("moved", ["--source", "other.mp4"], "not the source of this dub"),
         ("other", [], "another version"),
     ],
 )

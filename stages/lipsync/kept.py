@@ -19,7 +19,7 @@ from stages.lipsync.library import MouthLibrary
 from stages.lipsync.plan import FacePlan
 from stages.lipsync.targets import SpeakerRange
 
-_INDEX = ("rows", "skin", "teeth", "places")
+_INDEX = ("rows", "skin", "eyes", "teeth", "places")
 
 
 @dataclass(frozen=True)
