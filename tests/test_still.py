@@ -120,7 +120,7 @@ def test_a_still_video_is_told_from_a_moving_one(tmp_path: Path, make_clip: Make
         stream = out.add_stream("libx264", rate=25, options={"crf": "30"})
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
         for _ in range(40):
-            grainy = np.clip(bgr + noise.normal(0, 2, bgr.shape), 0, 255).astype(np.uint8)
+            grainy = np.clip(bgr + noise.normal(0, 1, bgr.shape), 0, 255).astype(np.uint8)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(grainy, format="bgr24")))
         out.mux(stream.encode(None))
     found = picture.of_still_video(path)
