@@ -189,9 +189,10 @@ def test_a_line_planned_again_between_the_others_stays_where_it_was(
 ) -> None:
     slots, lengths, clip_end_ms = script
     lines = plan_lines(slots, lengths, clip_end_ms, CONFIG)
-    again = data.draw(st.sets(st.sampled_from([line.id for line in lines]), min_size=1, max_size=2))
-    fixed = {line.id: line for line in lines if line.id not in again}
-    assert plan_lines(slots, {id: lengths[id] for id in again}, clip_end_ms, CONFIG, fixed) == lines
+    # One line has one best place; two may share a shift in several ways that cost the same.
+    again = data.draw(st.sampled_from([line.id for line in lines]))
+    fixed = {line.id: line for line in lines if line.id != again}
+    assert plan_lines(slots, {again: lengths[again]}, clip_end_ms, CONFIG, fixed) == lines
 
 
 def test_a_longer_line_is_hurried_between_lines_that_stay() -> None:
