@@ -1,4 +1,4 @@
-"""Video files through PyAV: probe, decode by presentation time, encode with the source's own frame times.
+"""Video files through PyAV: probe, decode by presentation time (:mod:`stages.picture_writer` encodes).
 
 All times are on the clip's own clock: time zero is the container's start, so a transport stream that starts at 1.4 s
 still begins at 0 here. Files are opened with the ``file:`` protocol only, so that no name can be taken for an address.
@@ -7,13 +7,10 @@ still begins at 0 here. Files are opened with the ``file:`` protocol only, so th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
 
 import av
 import av.container
@@ -22,27 +19,19 @@ import numpy as np
 import soundfile
 from av.audio.stream import AudioStream
 from av.stream import Disposition
-from av.video.frame import PictureType
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from stages.artifacts import Media, PictureStream, Record, SoundStream, SourceVideo
 from stages.errors import InputError
 from stages.mix.loudness import integrated_lufs
+from stages.pixels import bgr_of
 from stages.progress import Progress
 from stages.sound import SAMPLE_RATE_HZ
 
 VERSION = 1
-_GROUP_MS = 2000.0
-"""Longest group of pictures: the smallest part of a picture that can be encoded again alone."""
-_ENDLESS_FRAMES = 1 << 20
 MILLISECOND = Fraction(1, 1000)
 
 _ONLY_FILES = {"protocol_whitelist": "file"}
-_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
-_TO_RGB, _TO_YUV = _EXACT | Interpolation.FULL_CHR_H_INT, _EXACT | Interpolation.FULL_CHR_H_INP
-"""There and back, untouched luma keeps its value to .03 grey levels on average; the defaults darken it by 1.6."""
-_RGB_MATRIX, _UNSPECIFIED_MATRIX = 0, 2
 _TRUNCATION_TOLERANCE_S = 1.0
 """A stream that ends this much before its declared end is a damaged file, not a rounded duration."""
 _SYNC_TOLERANCE = SAMPLE_RATE_HZ // 25
@@ -54,16 +43,6 @@ class MediaConfig(Record):
 
     audio_track: int | None = None
     """Which sound track to dub, counted from 1; None takes the one marked default, else the first."""
-
-
-class EncodeConfig(Record):
-    """How the re-rendered picture is encoded (H.264)."""
-
-    crf: int = 17
-    """x264's constant rate factor; 17-18 is visually lossless."""
-    preset: str = "veryfast"
-    threads: int = 2
-    """Fixed, because x264's output depends on it."""
 
 
 def open_source(path: Path, kind: str = "video") -> SourceVideo:
@@ -188,7 +167,7 @@ def frames(
             time_ms = float((frame.pts * stream.time_base - origin) * 1000)
             if time_ms < times[first] - 0.5:
                 continue
-            upright = frame.to_ndarray(format="bgr24", interpolation=_TO_RGB)
+            upright = bgr_of(frame)
             shown = np.rot90(upright, turns) if turns else upright
             while expected <= last and times[expected] <= time_ms + 0.5:
                 yield np.ascontiguousarray(shown)
@@ -198,110 +177,6 @@ def frames(
         while shown is not None and expected <= last:
             yield np.ascontiguousarray(shown)
             expected += 1
-
-
-def picture_groups(times_ms: np.ndarray, cuts: Sequence[int]) -> list[tuple[int, int]]:
-    """Return first and last frame (inclusive) of every group of pictures: parts of a shot, of equal length.
-
-    Args:
-        times_ms: (frames,) presentation times.
-        cuts: first frames of shots; frame 0 need not be named.
-    """
-    groups: list[tuple[int, int]] = []
-    for shot in np.split(np.arange(len(times_ms)), sorted({*cuts} - {0})):
-        length_ms = float(times_ms[shot[-1]] - times_ms[shot[0]])
-        # Never a single frame: key frames in a row would have to tell each other apart.
-        parts = max(1, min(ceil(length_ms / _GROUP_MS), len(shot) // 2))
-        groups += [(int(part[0]), int(part[-1])) for part in np.array_split(shot, parts)]
-    return groups
-
-
-class PictureWriter:
-    """Encodes frames with exactly the source's frame times (H.264 in MP4, no sound).
-
-    Use as a context manager and call :meth:`write` once for every frame of the clip, in order; or for those of some
-    successive groups (:func:`picture_groups`). Groups are closed, and where they begin depends on the frame times and
-    the cuts alone, so that one can be encoded again without the others.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        video: SourceVideo,
-        media: Media,
-        config: EncodeConfig,
-        cuts: Sequence[int] = (),
-        first: int = 0,
-        last: int | None = None,
-    ) -> None:
-        self._container = av.open(f"file:{path}", "w", format="mp4")
-        with opened(video.path) as source:
-            template = source.streams[media.picture.index]
-            assert isinstance(template, VideoStream)
-            time_base, context = template.time_base, template.codec_context
-            assert time_base is not None
-            # Without B-frames decoding order is display order, so that MP4 stores uneven frame times exactly.
-            options = {"preset": config.preset, "crf": str(config.crf), "bf": "0", "threads": str(config.threads)}
-            # Trellis keeps fine detail; more deblocking takes away the noise of rounding a smooth picture twice.
-            options |= {"trellis": "1", "deblock": "1:1"}
-            # Looking at blocks of this size only spares a sixth of the time, at .1 dB more and 2 % more bytes.
-            options["x264-params"] = "partitions=i4x4"
-            # Key frames where the groups begin, and nowhere else.
-            options |= {"g": str(_ENDLESS_FRAMES), "sc_threshold": "0", "forced-idr": "1"}
-            self._stream = self._container.add_stream("libx264", rate=media.picture.fps, options=options)
-            assert isinstance(self._stream, VideoStream)
-            encoder = self._stream.codec_context
-            encoder.width, encoder.height = media.picture.width_px, media.picture.height_px
-            # 4:2:0 needs even sides; odd ones keep full chroma instead of being cropped.
-            odd = encoder.width % 2 or encoder.height % 2
-            encoder.pix_fmt = "yuv444p" if odd else "yuv420p"
-            encoder.time_base = self._stream.time_base = time_base
-            encoder.color_range = context.color_range
-            encoder.colorspace = _UNSPECIFIED_MATRIX if context.colorspace == _RGB_MATRIX else context.colorspace
-            encoder.color_primaries, encoder.color_trc = context.color_primaries, context.color_trc
-            if template.sample_aspect_ratio:
-                encoder.sample_aspect_ratio = template.sample_aspect_ratio
-        times = np.load(media.file(media.frame_times))
-        self._pts = [round(Fraction(float(time)) * MILLISECOND / time_base) for time in times]
-        end = round(media.picture.end_ms * MILLISECOND / time_base)
-        self._duration = dict(zip(self._pts, np.diff([*self._pts, max(end, self._pts[-1] + 1)]).tolist(), strict=True))
-        self._group_starts = {start for start, _ in picture_groups(times, cuts)}
-        self._last = len(times) - 1 if last is None else last
-        self._encoder, self._time_base, self._next = encoder, time_base, first
-
-    def __enter__(self) -> Self:
-        return self
-
-    def write(self, bgr: np.ndarray) -> None:
-        """Encode the next frame, uint8 BGR (h, w, 3)."""
-        # In the source's own matrix and range, which the encoder only writes down.
-        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24").reformat(
-            format=self._encoder.pix_fmt,
-            interpolation=_TO_YUV,
-            dst_colorspace=self._encoder.colorspace,
-            dst_color_range=self._encoder.color_range,
-        )
-        frame.pts, frame.time_base = self._pts[self._next], self._time_base
-        if self._next in self._group_starts:
-            frame.pict_type = PictureType.I
-        self._next += 1
-        self._mux(self._stream.encode(frame))
-
-    def _mux(self, packets: list[av.Packet]) -> None:
-        for packet in packets:
-            if packet.pts is not None:
-                packet.duration = self._duration[packet.pts]
-            self._container.mux(packet)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        if kind is None:
-            if self._next != self._last + 1:
-                raise RuntimeError(f"the next frame is {self._next}, the last was to be {self._last}")
-            self._mux(self._stream.encode(None))
-        self._container.close()
-        return False
 
 
 def _origin(container: av.container.InputContainer) -> Fraction:

@@ -11,6 +11,7 @@ from conftest import MakeClip, tone
 from stages import media, sound
 from stages.artifacts import Media, Mixdown, MixLevels, Picture, Script, SourceVideo
 from stages.deliver.mux import mux
+from stages.picture_writer import EncodeConfig, PictureWriter
 from stages.progress import silent
 from stages.subtitles import Cue
 
@@ -85,7 +86,7 @@ def test_a_rerendered_picture_keeps_variable_times(make_clip: MakeClip, tmp_path
     video = media.open_source(path)
     (tmp_path / "out").mkdir()
     found = media.ingest(video, media.MediaConfig(), tmp_path / "out", silent).at(tmp_path / "out")
-    with media.PictureWriter(tmp_path / "out" / "picture.mp4", video, found, media.EncodeConfig()) as writer:
+    with PictureWriter(tmp_path / "out" / "picture.mp4", video, found, EncodeConfig()) as writer:
         for frame in media.frames(video, found):
             writer.write(frame)
     _, _, target = dubbed(path, tmp_path / "out", Picture(changed_frames=7))

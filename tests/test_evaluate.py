@@ -22,7 +22,8 @@ from stages.evaluate.picture import rendered_frames
 from stages.evaluate.retrack import mouth_box
 from stages.lipsync import LipsyncConfig
 from stages.lipsync.track_file import FaceStates
-from stages.media import EncodeConfig, PictureWriter, open_source
+from stages.media import open_source
+from stages.picture_writer import EncodeConfig, PictureWriter
 from stages.progress import silent
 
 pytestmark = pytest.mark.slow

@@ -12,6 +12,7 @@ from conftest import MakeClip, tone
 from stages import media
 from stages.artifacts import Media, SourceVideo
 from stages.errors import InputError
+from stages.picture_writer import EncodeConfig, PictureWriter
 from stages.progress import silent
 
 
@@ -38,7 +39,7 @@ def test_variable_frame_rate_is_kept_through_encoding(make_clip: MakeClip, tmp_p
     video, found = ingested(make_clip(times_ms=times_ms, sounds=[tone(1.1)]), tmp_path / "a")
     assert found.picture.is_variable_rate
     assert np.load(found.file(found.frame_times)).tolist() == times_ms
-    with media.PictureWriter(tmp_path / "again.mp4", video, found, media.EncodeConfig()) as writer:
+    with PictureWriter(tmp_path / "again.mp4", video, found, EncodeConfig()) as writer:
         for frame in media.frames(video, found):
             writer.write(frame)
     with av.open(str(tmp_path / "again.mp4")) as again:
@@ -70,7 +71,7 @@ def test_colours_come_back_in_the_sources_own_matrix_and_range(
         silence.sample_rate = 48_000
         out.mux([*sound.encode(silence), *sound.encode(None)])
     video, found = ingested(tmp_path / "colours.mp4", tmp_path / "a")
-    with media.PictureWriter(tmp_path / "again.mp4", video, found, media.EncodeConfig(crf=1)) as writer:
+    with PictureWriter(tmp_path / "again.mp4", video, found, EncodeConfig(crf=1)) as writer:
         for frame in media.frames(video, found):
             writer.write(frame)
     planes = []

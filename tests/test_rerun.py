@@ -27,7 +27,7 @@ from stages.lipsync import LipsyncConfig, rerun
 from stages.lipsync.render import rendered_frames
 from stages.lipsync.splice import group_spans
 from stages.lipsync.track_file import FaceStates
-from stages.media import picture_groups
+from stages.picture_writer import picture_groups
 
 LINE = 2
 TEXT = "Hoje, os Estados Unidos e os seus parceiros deram um passo importante para a paz."

@@ -34,6 +34,7 @@ from stages.evaluate import evaluate
 from stages.lipsync import LipsyncConfig, SpeakerConfig, TrackConfig, assign_faces, sync, track
 from stages.lipsync.plan import demands, make_plan
 from stages.lipsync.track_file import FaceStates
+from stages.pixels import frame_of
 from stages.progress import silent
 from stages.still import StillConfig, picture
 from stages.still.clip import speaking_face
@@ -121,10 +122,11 @@ def test_a_still_video_is_told_from_a_moving_one(tmp_path: Path, make_clip: Make
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
         for _ in range(40):
             grainy = np.clip(bgr + noise.normal(0, 1, bgr.shape), 0, 255).astype(np.uint8)
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(grainy, format="bgr24")))
+            out.mux(stream.encode(frame_of(grainy, stream.codec_context)))
         out.mux(stream.encode(None))
     found = picture.of_still_video(path)
     assert found is not None and found.shape == (240, 320, 3)
+    assert abs(found.mean() - bgr.mean()) < 0.5  # neither darker nor lighter
     assert picture.of_still_video(SAMPLE) is None
     assert picture.of_still_video(make_clip()) is None  # a slow fade
 

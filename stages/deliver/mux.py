@@ -24,7 +24,8 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import SubtitleSet
 
 from stages.artifacts import Media, Mixdown, Picture, Script, SourceVideo
-from stages.media import MILLISECOND, EncodeConfig, PictureWriter, frames, opened
+from stages.media import MILLISECOND, frames, opened
+from stages.picture_writer import EncodeConfig, PictureWriter
 from stages.sound import SAMPLE_RATE_HZ
 from stages.subtitles import Cue
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from stages.lipsync.articulation import features_of
-from stages.lipsync.detector import FaceReader, FaceReading, Window, window_of
+from stages.lipsync.detector import FaceReader, FaceReading, read_near
 from stages.lipsync.geometry import fit_poses, picture_gap_iod, picture_iod_px
 from stages.lipsync.landmarks import LIPS
 from stages.lipsync.track_file import FaceStates
@@ -63,16 +63,7 @@ class Seen:
 
 def read_again(reader: FaceReader, bgr: np.ndarray, landmarks: np.ndarray) -> FaceReading | None:
     """Read a face in a frame where its source landmarks (478, 3) px are known; None where it is not found."""
-    known = window_of(landmarks)
-    margin = known.side * (_ENLARGE - 1) / 2
-    window = Window(known.x - margin, known.y - margin, known.side * _ENLARGE)
-    center = landmarks[:, :2].mean(axis=0)
-
-    def distance(reading: FaceReading) -> float:
-        return float(np.linalg.norm(reading.landmarks[:, :2].mean(axis=0) - center))
-
-    nearest = min(reader.read(bgr, window), key=distance, default=None)
-    return nearest if nearest is not None and distance(nearest) < known.side / 2 else None
+    return read_near(reader, bgr, landmarks, _ENLARGE)
 
 
 def mouth_box(landmarks: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:

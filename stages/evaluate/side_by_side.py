@@ -14,6 +14,7 @@ from stages.artifacts import FaceTrack, Media, SourceVideo, SpeakerFaces, Trajec
 from stages.evaluate.picture import rendered_frames
 from stages.lipsync.plan import demands
 from stages.lipsync.track_file import FaceStates
+from stages.pixels import frame_of
 
 _SLOWER = 4
 _MARGIN = 0.25
@@ -48,7 +49,7 @@ def side_by_side(
         for time_ms, (before, after) in zip(times_ms, versions, strict=True):
             both = np.hstack([before[rows, columns], after[rows, columns]])
             both = cv2.resize(both, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-            frame = av.VideoFrame.from_ndarray(both.astype(np.uint8), format="bgr24")
+            frame = frame_of(both, stream.codec_context)
             frame.pts, frame.time_base = round(_SLOWER * time_ms), Fraction(1, 1000)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))

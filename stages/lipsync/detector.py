@@ -123,8 +123,28 @@ def whole(width_px: int, height_px: int) -> Window:
 
 def surroundings(face: Window) -> Window:
     """Return the window in which a face that was in ``face`` is looked for again."""
-    margin = face.side * (_ENLARGE - 1) / 2
-    return Window(face.x - margin, face.y - margin, face.side * _ENLARGE)
+    return enlarged(face, _ENLARGE)
+
+
+def enlarged(face: Window, times: float) -> Window:
+    """Return the window around the same middle with sides so many times as long."""
+    margin = face.side * (times - 1) / 2
+    return Window(face.x - margin, face.y - margin, face.side * times)
+
+
+def read_near(reader: FaceReader, bgr: np.ndarray, landmarks: np.ndarray, enlargement: float) -> FaceReading | None:
+    """Read a face in a frame where it is known to have been, at landmarks (478, 3) px; None where it is not found.
+
+    ``enlargement``: side of the window that is looked through, over the side of the face.
+    """
+    known = window_of(landmarks)
+    center = landmarks[:, :2].mean(axis=0)
+
+    def distance(reading: FaceReading) -> float:
+        return float(np.linalg.norm(reading.landmarks[:, :2].mean(axis=0) - center))
+
+    nearest = min(reader.read(bgr, enlarged(known, enlargement)), key=distance, default=None)
+    return nearest if nearest is not None and distance(nearest) < known.side / 2 else None
 
 
 def search_windows(width_px: int, height_px: int, side_px: float) -> Iterator[Window]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from stages.lipsync.borrowing import may_lend
 from stages.lipsync.composite import Patch
-from stages.lipsync.detector import FaceReader, Window, window_of
+from stages.lipsync.detector import FaceReader, read_near
 from stages.lipsync.geometry import picture_gap_iod, picture_width_iod
 from stages.lipsync.lips import Shown, shown, shown_mouths
 from stages.lipsync.mouth import MouthPainter
@@ -145,18 +145,6 @@ def read_again(
         Its landmarks (478, 3) px, the mean over windows of these sizes (times the side of the face); None where no
         window shows it.
     """
-    known = window_of(landmarks)
-    center = landmarks[:, :2].mean(axis=0)
-    found = []
-    for enlargement in enlargements:
-        margin = known.side * (enlargement - 1) / 2
-        window = Window(known.x - margin, known.y - margin, known.side * enlargement)
-        near = [(_distance(reading.landmarks, center), reading.landmarks) for reading in reader.read(bgr, window)]
-        distance, nearest = min(near, key=lambda pair: pair[0], default=(np.inf, None))
-        if nearest is not None and distance < known.side / 2:
-            found.append(nearest)
+    readings = [read_near(reader, bgr, landmarks, enlargement) for enlargement in enlargements]
+    found = [reading.landmarks for reading in readings if reading is not None]
     return np.mean(found, axis=0) if found else None
-
-
-def _distance(landmarks: np.ndarray, center: np.ndarray) -> float:
-    return float(np.linalg.norm(landmarks[:, :2].mean(axis=0) - center))

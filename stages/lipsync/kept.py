@@ -1,6 +1,6 @@
 """What a picture keeps of how it was made: per face the plan that was drawn, and the mouths it could choose from.
 
-The mouths' pixels stay on disk (at most ``library_frames`` crops a face, however long the clip): reading them again
+The mouths' pixels stay on disk, in the file that the track put by (:mod:`stages.lipsync.crops`): reading them again
 from the source would decode most of it, because the mouths that serve one line lie all over the clip.
 """
 

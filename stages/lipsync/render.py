@@ -29,6 +29,7 @@ from stages.lipsync.library import MouthLibrary, chosen_rows, narrowed, put_by
 from stages.lipsync.mouth import MouthPainter
 from stages.lipsync.plan import SMALL_FACE_PX, Demand, FacePlan, choose_mouths, demands, make_plan, unsynced
 from stages.lipsync.track_file import FaceStates
+from stages.picture_writer import EncodeConfig, PictureWriter
 from stages.progress import Progress
 
 _THREADS = 2
@@ -59,7 +60,7 @@ def sync(
     changed = 0
     with (
         painting(track, drawn, config, kept_in=out) as painters,
-        video_files.PictureWriter(out / "picture.mp4", video, media, encode, cuts) as writer,
+        PictureWriter(out / "picture.mp4", video, media, encode, cuts) as writer,
     ):
         gaps_iod = {face: np.full(len(plan.strength), np.nan) for face, plan in drawn.items()}
         for index, bgr, patches in rendered_frames(video, media, painters):
@@ -77,9 +78,9 @@ def sync(
     )
 
 
-def encoding(crf: int, config: LipsyncConfig) -> video_files.EncodeConfig:
+def encoding(crf: int, config: LipsyncConfig) -> EncodeConfig:
     """Return how a picture is encoded at this rate factor."""
-    return video_files.EncodeConfig(crf=crf, preset=config.preset, threads=config.encoder_threads)
+    return EncodeConfig(crf=crf, preset=config.preset, threads=config.encoder_threads)
 
 
 def drawn_frames(

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from language_packs import PARAMETERS
-from stages import media as video_files
 from stages.artifacts import (
     FaceTrack,
     Media,
@@ -35,6 +34,7 @@ from stages.lipsync.plan import Demand, FacePlan, choose_mouths, demands, make_p
 from stages.lipsync.render import encoding, rendered_frames, seen_mouths, sync
 from stages.lipsync.splice import Piece, group_spans, splice
 from stages.lipsync.track_file import FaceStates
+from stages.picture_writer import PictureWriter
 from stages.progress import Progress
 
 
@@ -80,7 +80,7 @@ def resync(
     with chosen(again, previous, track, config, out) as painters:
         for first, last in spans:
             piece = Piece(first, last, out / f".piece_{first}.mp4")
-            with video_files.PictureWriter(piece.file, video, media, encode, cuts, first, last) as writer:
+            with PictureWriter(piece.file, video, media, encode, cuts, first, last) as writer:
                 for index, bgr, patches in rendered_frames(
                     video, media, painters, first, last, lambda: decoded.update(["frames"])
                 ):

@@ -11,7 +11,8 @@ import av.container
 import numpy as np
 
 from stages.errors import InputError
-from stages.media import opened, picture_groups
+from stages.media import opened
+from stages.picture_writer import picture_groups
 
 
 class Piece(NamedTuple):
@@ -39,7 +40,7 @@ def group_spans(frames: np.ndarray, times_ms: np.ndarray, cuts: Sequence[int]) -
 def splice(picture: Path, pieces: Sequence[Piece], target: Path) -> None:
     """Write ``picture`` with ``pieces`` in it to ``target``; every frame keeps its time.
 
-    Both were written by :class:`stages.media.PictureWriter`: one packet a frame, in order of presentation.
+    Both were written by :class:`stages.picture_writer.PictureWriter`: one packet a frame, in order of presentation.
 
     Raises:
         InputError: the pieces cannot be decoded with the headers of the picture.

@@ -20,7 +20,7 @@ from stages.errors import InputError
 from stages.media import open_source, printable
 from stages.progress import Progress
 
-VERSION = 1
+VERSION = 2
 
 
 class StillConfig(Record):

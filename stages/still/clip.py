@@ -23,6 +23,7 @@ from stages.lipsync import TrackConfig
 from stages.lipsync.detector import FaceReader, FaceReading
 from stages.lipsync.tracking import faces_in
 from stages.media import MediaConfig, extract_sound, opened, picture_length, printable
+from stages.pixels import frame_of
 from stages.progress import Progress
 from stages.sound import SAMPLE_RATE_HZ
 from stages.still import StillConfig, picture
@@ -108,7 +109,7 @@ def _alive(life: Life, sound: Path, length: Fraction, config: StillConfig, out: 
 
 def _encoded(stream: VideoStream, life: Life, frames: int, fps: int, progress: Progress) -> Iterator[av.Packet]:
     for index in range(frames):
-        frame = av.VideoFrame.from_ndarray(life.frame(index / fps), format="bgr24")
+        frame = frame_of(life.frame(index / fps), stream.codec_context)
         frame.pts, frame.time_base = index, Fraction(1, fps)
         yield from stream.encode(frame)
         progress(index / frames)

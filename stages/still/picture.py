@@ -11,6 +11,7 @@ from av.stream import Disposition
 
 from stages.errors import InputError
 from stages.media import opened, printable
+from stages.pixels import bgr_of
 
 READABLE = ("a PNG", "a JPEG")
 _SIGNATURES = (
@@ -124,7 +125,7 @@ def _shown(path: Path) -> Iterator[np.ndarray]:
         streams[0].thread_type = "AUTO"
         for frame in container.decode(streams[0]):
             turns = round(frame.rotation / 90) % 4
-            yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="bgr24"), turns))
+            yield np.ascontiguousarray(np.rot90(bgr_of(frame), turns))
 
 
 def _thumb(bgr: np.ndarray) -> np.ndarray:
