@@ -78,8 +78,10 @@ class PictureWriter:
             options = {"preset": config.preset, "crf": str(config.crf), "bf": "0", "threads": str(config.threads)}
             # Trellis keeps fine detail; more deblocking takes away the noise of rounding a smooth picture twice.
             options |= {"trellis": "1", "deblock": "1:1"}
-            # Looking at blocks of this size only spares a sixth of the time, at .1 dB more and 2 % more bytes.
-            options["x264-params"] = "partitions=i4x4"
+            # Looking at blocks of this size only spares a sixth of the time, at .1 dB more and 2 % more bytes. The
+            # macroblock tree reads memory that x264 never wrote, so that two runs differ; without it still parts of
+            # a picture are kept better (1.3 dB on talker-a).
+            options["x264-params"] = "partitions=i4x4:mbtree=0"
             # Key frames where the groups begin, and nowhere else.
             options |= {"g": str(_ENDLESS_FRAMES), "sc_threshold": "0", "forced-idr": "1"}
             self._stream = self._container.add_stream("libx264", rate=media.picture.fps, options=options)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -46,6 +49,34 @@ def test_variable_frame_rate_is_kept_through_encoding(make_clip: MakeClip, tmp_p
         stream = again.streams.video[0]
         stamps = sorted(packet.pts * stream.time_base * 1000 for packet in again.demux(stream) if packet.size)
     assert stamps == times_ms
+
+
+REWRITTEN = """
+import sys
+from pathlib import Path
+from stages import media
+from stages.picture_writer import EncodeConfig, PictureWriter
+from stages.progress import silent
+out = Path(sys.argv[2])
+video = media.open_source(Path(sys.argv[1]))
+found = media.ingest(video, media.MediaConfig(), out, silent).at(out)
+with PictureWriter(out / "again.mp4", video, found, EncodeConfig()) as writer:
+    for frame in media.frames(video, found):
+        writer.write(frame)
+"""
+
+
+def test_what_memory_held_before_does_not_show_in_the_picture(sample: Path, tmp_path: Path) -> None:
+    written = set()
+    for filling in ("0", "1"):  # 1: the C library hands out memory full of 0xfe
+        out = tmp_path / filling
+        out.mkdir()
+        subprocess.run(
+            [sys.executable, "-c", REWRITTEN, str(sample), str(out)],
+            env=os.environ | {"MALLOC_PERTURB_": filling}, check=True,
+        )  # fmt: skip
+        written.add((out / "again.mp4").read_bytes())
+    assert len(written) == 1
 
 
 @pytest.mark.parametrize("matrix", [Colorspace.ITU709, Colorspace.ITU601, Colorspace.BT2020])

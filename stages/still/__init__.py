@@ -20,7 +20,7 @@ from stages.errors import InputError
 from stages.media import open_source, printable
 from stages.progress import Progress
 
-VERSION = 2
+VERSION = 3
 
 
 class StillConfig(Record):

@@ -35,7 +35,7 @@ from stages.visemes.gestures import Gesture
 from stages.visemes.trajectory import Timing, blend, shares
 
 _PRIOR_PHONES = 8.0
-_LEARNT: tuple[Parameter, ...] = ("aperture", "width", "jaw")
+LEARNT: tuple[Parameter, ...] = ("aperture", "width", "jaw")
 _KEPT_BY_CONTACT = ("aperture", "jaw")
 _LARGEST_OFFSET = 0.25
 _FULL_YAW_DEG = 30.0
@@ -65,7 +65,7 @@ def personal(
             speakers=tuple(SpeakerHabits(speaker=name, visemes=(), reason=str(error)) for name in speakers)
         )
     times_ms = np.load(media.file(media.frame_times))
-    mouths = _Mouths(track, faces, times_ms)
+    mouths = Mouths(track, faces, times_ms)
     return PersonalVisemes(
         speakers=tuple(
             _habits(name, [line for line in transcript.lines if line.speaker == name], pack, mouths.of(name), timing)
@@ -75,7 +75,9 @@ def personal(
 
 
 @dataclass(frozen=True)
-class _Mouths:
+class Mouths:
+    """Where the mouths of the speakers are seen."""
+
     track: FaceTrack
     faces: SpeakerFaces
     times_ms: np.ndarray
@@ -103,7 +105,7 @@ class _Mouths:
         times = np.concatenate([each for each, _ in seen])
         order = np.argsort(times, kind="stable")
         return Sight(
-            times[order], {name: np.concatenate([values[name] for _, values in seen])[order] for name in _LEARNT}
+            times[order], {name: np.concatenate([values[name] for _, values in seen])[order] for name in LEARNT}
         )
 
 
@@ -149,7 +151,7 @@ def learn(gestures: Sequence[Gesture], sight: Sight, timing: Timing) -> tuple[Vi
     kind = np.array([0 if gesture.articulation.is_vowel else 1 for gesture in gestures])
     expected, speaking = blend(gestures, sight.times_ms, timing)
     offsets = {}
-    for parameter in _LEARNT:
+    for parameter in LEARNT:
         felt = shares(gestures, own, len(names), sight.times_ms, timing, parameter)
         felt += shares(gestures, kind, len(names), sight.times_ms, timing, parameter)
         missing = sight.parameters[parameter] - expected[:, PARAMETERS.index(parameter)]
@@ -159,7 +161,7 @@ def learn(gestures: Sequence[Gesture], sight: Sight, timing: Timing) -> tuple[Vi
         VisemeHabit(
             viseme=name,
             phones=int(counts[place]),
-            offsets={parameter: round(float(offsets[parameter][place]), 4) for parameter in _LEARNT},
+            offsets={parameter: round(float(offsets[parameter][place]), 4) for parameter in LEARNT},
         )
         for place, name in enumerate(names)
     )
