@@ -98,7 +98,7 @@ class LipsyncConfig(Record):
     """Mouth frames considered for each frame."""
     closed_gap_iod: float = 0.03
     """Inner gap at which a mouth counts as closed when the result is tracked again."""
-    crf: int = 17
+    crf: int = 18
     """x264's constant rate factor."""
     small_face_crf: int = 12
     """The same where a driven face is less than 120 px high: there coding noise opens and closes lips."""
