@@ -12,12 +12,13 @@ import jiwer
 import numpy as np
 from faster_whisper import WhisperModel
 
-from language_packs import g2p
+from language_packs import G2P, g2p
 from stages import models, sound
 from stages.synthesize import ENGINES, matching
 from stages.synthesize.kokoro import RATE_HZ, KokoroEngine
 
 SPEEDS = (1.0, 1.2, 1.35)
+PORTUGUESE = G2P(code="pt-br")
 SENTENCES = (
     "Membros do Congresso estão em Washington para a segunda semana de orientação dos novos membros.",
     "Além de aprender onde as coisas estão e como usar os túneis, conhecemos muitas pessoas.",
@@ -37,14 +38,14 @@ def main(voices: list[str]) -> None:
     engine = KokoroEngine()
     listener = WhisperModel(str(models.path("whisper-base")), device="cpu", compute_type="int8", cpu_threads=2)
     for voice in voices or ENGINES["kokoro"].voices:
-        read = np.concatenate([engine.speak(g2p.phonemize(text, "pt-br"), voice).samples for text in SENTENCES])
+        read = np.concatenate([engine.speak(g2p.phonemize(text, PORTUGUESE), voice).samples for text in SENTENCES])
         f0 = matching.log_f0(matching.analyse(read).f0_hz)
         assert f0 is not None
         row = [f"F0 {np.exp(f0.mean):.0f} Hz, spread {f0.std:.2f}; CER at"]
         for speed in SPEEDS:
             errors = []
             for text in SENTENCES:
-                samples = engine.speak(g2p.phonemize(text, "pt-br"), voice, speed).samples
+                samples = engine.speak(g2p.phonemize(text, PORTUGUESE), voice, speed).samples
                 heard, _ = listener.transcribe(
                     sound.resample(samples, RATE_HZ, sound.SPEECH_RATE_HZ), language="pt", beam_size=5
                 )

@@ -13,106 +13,43 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import langcodes
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationError
 
-Parameter = Literal[
-    "jaw",
-    "aperture",
-    "width",
-    "protrusion",
-    "compression",
-    "closure",
-    "lip_to_teeth",
-    "teeth_together",
-    "tongue_visible",
+from language_packs.schema import (
+    G2P,
+    PARAMETERS,
+    Contact,
+    Override,
+    Pack,
+    PackError,
+    Parameter,
+    Shortening,
+    ShorteningRule,
+    SubtitleRules,
+)
+
+__all__ = [
+    "G2P",
+    "PARAMETERS",
+    "Contact",
+    "Override",
+    "Pack",
+    "PackError",
+    "Parameter",
+    "Shortening",
+    "ShorteningRule",
+    "SubtitleRules",
+    "available",
+    "load_pack",
+    "load_shortening",
 ]
-PARAMETERS: tuple[Parameter, ...] = get_args(Parameter)
-"""The articulation basis, each 0-1; width .5 is the relaxed mouth, 0 the others' rest."""
-
-Contact = Literal["", "closure", "labiodental"]
 
 _FOLDER = Path(__file__).parent
 _SAME_LANGUAGE = 7
 """Greatest CLDR distance (``langcodes``) at which a pack still serves a tag: variants, not neighbours."""
-
-
-class PackError(ValueError):
-    """A language pack cannot be found or does not say what it must; ``str()`` is one line."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SubtitleRules(_Frozen):
-    """How much text a viewer reads in what time; defaults: Netflix Timed Text Style Guide."""
-
-    characters_per_second: float = Field(default=17.0, gt=0)
-    characters_per_line: int = Field(default=42, gt=0)
-    lines: int = Field(default=2, gt=0)
-    min_ms: int = Field(default=833, gt=0)
-    """Shortest time a cue stays on the screen."""
-    max_ms: int = Field(default=7000, gt=0)
-    """Longest time a cue stays on the screen."""
-
-
-class Override(_Frozen):
-    """How a sound looks in this language, where that differs from the derived articulation."""
-
-    like: str | None = None
-    """Take the whole articulation of this IPA segment first."""
-    targets: dict[Parameter, float] = {}
-    dominances: dict[Parameter, float] = {}
-    contact: Contact | None = None
-    viseme: str | None = None
-
-
-class Pack(_Frozen):
-    """One language, as ``pack.toml`` and ``visemes.toml`` describe it."""
-
-    tag: str
-    """BCP-47."""
-    name: str
-    """In English."""
-    direction: Literal["ltr", "rtl"]
-    """Of the script."""
-    espeak_voice: str
-    phones_per_second: float = Field(gt=0)
-    """Typical rate of read speech, pauses left out."""
-    subtitles: SubtitleRules = SubtitleRules()
-    overrides: dict[str, Override] = {}
-    """By IPA segment or single sound, see :func:`language_packs.derive.articulations`."""
-
-
-class ShorteningRule(_Frozen):
-    """One way of saying the same in fewer words."""
-
-    find: str
-    """Regular expression (:mod:`re`), upper and lower case alike."""
-    replace: str = ""
-    """With ``\\1`` for a group."""
-    sides: tuple[Literal["source", "target"], ...]
-    """Whether it holds for what is to be translated out of the language, into it, or both."""
-
-    @field_validator("find")
-    @classmethod
-    def _compiles(cls, find: str) -> str:
-        re.compile(find)
-        return find
-
-
-class Shortening(_Frozen):
-    """What ``shorten.toml`` says."""
-
-    keep: tuple[str, ...] = ()
-    """Regular expressions of words that are never lost: a shorter version has as many of each kind."""
-    avoid: str = ""
-    """Regular expression of what a shorter version may not bring in."""
-    rules: tuple[ShorteningRule, ...] = ()
-    """In the order of their application: those that are missed least come first."""
 
 
 def available() -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from language_packs.schema import G2P
+
 STRESS_MARKS = "ˈˌ"
 _TIE_BARS = "\u0361\u035c"
 _RHOTIC_HOOK = "˞"
@@ -40,14 +42,14 @@ class _Backend(Protocol):
     def phonemize(self, text: list[str], *, strip: bool) -> list[str]: ...
 
 
-def phonemize(text: str, espeak_voice: str) -> str:
+def phonemize(text: str, how: G2P) -> str:
     """Return ``text`` as IPA with stress marks, punctuation kept where it stood.
 
     Combining tildes are always separate characters (õ is o + U+0303), so that every nasal vowel is written one way.
 
     Args:
         text: any text in the voice's language.
-        espeak_voice: an espeak-ng voice, e.g. ``pt-br`` or ``en-us``.
+        how: as the language's pack says.
 
     Raises:
         ValueError: espeak-ng has no such voice.
@@ -55,7 +57,7 @@ def phonemize(text: str, espeak_voice: str) -> str:
     chunks = _PUNCTUATION.split(" ".join(text.split()))
     spoken = [chunk for chunk in chunks[::2] if chunk.strip()]
     with _lock:
-        read = iter(_backend(espeak_voice).phonemize(spoken, strip=True) if spoken else [])
+        read = iter(_backend(how.code).phonemize(spoken, strip=True) if spoken else [])
     ipa = "".join(
         chunk if index % 2 else (next(read).replace("-", "") if chunk.strip() else chunk)
         for index, chunk in enumerate(chunks)

@@ -40,7 +40,7 @@ def test_what_has_no_pack_is_said_in_one_line(tag):
 
 def test_a_pack_inherits_what_it_does_not_say():
     brazilian = load_pack("pt-BR")
-    assert (brazilian.name, brazilian.espeak_voice, brazilian.direction) == (
+    assert (brazilian.name, brazilian.g2p.code, brazilian.direction) == (
         "Brazilian Portuguese",
         "pt-br",
         "ltr",

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from language_packs import g2p
+from language_packs import G2P, g2p
 from stages import models
 from stages.synthesize import kokoro_graph, matching
 from stages.synthesize.kokoro import FRAME_SAMPLES, MAX_TOKENS, KokoroEngine, open_session
@@ -28,7 +28,7 @@ def test_the_derived_graphs_are_the_same_bytes_again(tmp_path: Path) -> None:
 
 
 def test_sound_and_phones(engine: KokoroEngine) -> None:
-    ipa = g2p.phonemize(TEXT, "pt-br")
+    ipa = g2p.phonemize(TEXT, G2P(code="pt-br"))
     utterance = engine.speak(ipa, "jm_kumo")
     assert len(utterance.samples) == FRAME_SAMPLES * utterance.token_frames.sum()
     assert [phone.ipa for phone in utterance.phones] == g2p.segments(ipa)
@@ -38,7 +38,9 @@ def test_sound_and_phones(engine: KokoroEngine) -> None:
 
 
 def test_closures_are_quiet_and_vowels_are_not(engine: KokoroEngine) -> None:
-    utterance = engine.speak(g2p.phonemize("O papai pediu a tapioca ao capitão, e a tia.", "pt-br"), "jm_kumo")
+    utterance = engine.speak(
+        g2p.phonemize("O papai pediu a tapioca ao capitão, e a tia.", G2P(code="pt-br")), "jm_kumo"
+    )
 
     def level(start_ms: int, end_ms: int) -> float:
         return float(np.sqrt(np.mean(utterance.samples[start_ms * 24 : end_ms * 24] ** 2)))
@@ -51,7 +53,7 @@ def test_closures_are_quiet_and_vowels_are_not(engine: KokoroEngine) -> None:
 
 @pytest.mark.parametrize("sounding_ms", [2200, 2600, 3100])
 def test_speed_for_a_length(engine: KokoroEngine, sounding_ms: int) -> None:
-    ipa = g2p.phonemize(TEXT, "pt-br")
+    ipa = g2p.phonemize(TEXT, G2P(code="pt-br"))
     speed = engine.speed_for(ipa, "jm_kumo", sounding_ms)
     assert abs(engine.durations(ipa, "jm_kumo", speed).sounding_ms - sounding_ms) <= 75
     spoken = engine.speak(ipa, "jm_kumo", speed).phones
@@ -59,7 +61,7 @@ def test_speed_for_a_length(engine: KokoroEngine, sounding_ms: int) -> None:
 
 
 def test_durations_are_the_sounds(engine: KokoroEngine) -> None:
-    ipa = g2p.phonemize(TEXT, "pt-br")
+    ipa = g2p.phonemize(TEXT, G2P(code="pt-br"))
     length = engine.durations(ipa, "jf_alpha", 1.1)
     assert length.total_ms * 24 == len(engine.speak(ipa, "jf_alpha", 1.1).samples)
 
@@ -71,7 +73,7 @@ def test_phones_outside_the_vocabulary_are_spoken(engine: KokoroEngine) -> None:
 
 
 def test_a_long_text_is_cut_at_punctuation(engine: KokoroEngine) -> None:
-    ipa = g2p.phonemize("Uma frase de tamanho comum, que continua. " * 20, "pt-br")
+    ipa = g2p.phonemize("Uma frase de tamanho comum, que continua. " * 20, G2P(code="pt-br"))
     parts = engine.encode(ipa)
     assert len(parts) > 1
     assert all(len(part.tokens) <= MAX_TOKENS for part in parts)
@@ -85,7 +87,7 @@ def test_nothing_to_say(engine: KokoroEngine) -> None:
 
 
 def test_the_pitch_moves_and_nothing_else(engine: KokoroEngine) -> None:
-    ipa = g2p.phonemize("O menino comeu a maçã na mesa.", "pt-br")
+    ipa = g2p.phonemize("O menino comeu a maçã na mesa.", G2P(code="pt-br"))
     voice = "jm_kumo"
     own, moved = engine.speak(ipa, voice), engine.speak(ipa, voice, pitch=Pitch(power=1.0, gain=1.4))
     f0 = [matching.log_f0(matching.analyse(utterance.samples).f0_hz) for utterance in (own, moved)]
@@ -95,6 +97,6 @@ def test_the_pitch_moves_and_nothing_else(engine: KokoroEngine) -> None:
 
 
 def test_a_crossed_voice_keeps_the_time_of_its_second_half(engine: KokoroEngine) -> None:
-    ipa = g2p.phonemize("O menino comeu a maçã na mesa.", "pt-br")
+    ipa = g2p.phonemize("O menino comeu a maçã na mesa.", G2P(code="pt-br"))
     crossed, paced = engine.durations(ipa, "jf_gongitsune+jf_alpha"), engine.durations(ipa, "jf_alpha")
     assert crossed == paced != engine.durations(ipa, "jf_gongitsune")

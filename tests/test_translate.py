@@ -288,9 +288,9 @@ class TestStage:
 @pytest.fixture
 def portuguese_speech() -> np.ndarray:
     """A sentence spoken by the project's own synthesiser, float32 at 16 kHz."""
-    from language_packs import g2p
+    from language_packs import G2P, g2p
     from stages.synthesize import kokoro
 
-    ipa = g2p.phonemize("A minha casa é muito grande e muito bonita.", "pt-br")
+    ipa = g2p.phonemize("A minha casa é muito grande e muito bonita.", G2P(code="pt-br"))
     samples = kokoro.KokoroEngine().speak(ipa, "jm_kumo").samples
     return sound.resample(samples, kokoro.RATE_HZ, sound.SPEECH_RATE_HZ)

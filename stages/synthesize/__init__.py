@@ -152,7 +152,7 @@ def cast(
     spec = engine_spec(config.engine)
     engine = spec.load()
     encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
-    espeak_voice = load_pack(script.target).espeak_voice
+    reading = load_pack(script.target).g2p
     voice_path, background_path = (
         separation.file(separation.voice),
         separation.file(separation.background),
@@ -160,7 +160,7 @@ def cast(
     settings: list[VoiceSettings] = []
     arrays: dict[str, np.ndarray] = {}
     text = _audition_text([line.text for line in script.lines], config.audition_characters)
-    ipa = g2p.phonemize(text, espeak_voice)
+    ipa = g2p.phonemize(text, reading)
     has_sound = engine.durations(ipa, next(iter(spec.voices))).total_ms > 0
 
     def read_aloud(voice: str, pitch: Pitch) -> np.ndarray:
@@ -207,11 +207,11 @@ def read(script: Script, cast: Cast, config: SynthesizeConfig, out: Path, progre
         MissingEngineError: an unknown engine, or a model that is not here.
     """
     engine = engine_spec(config.engine).load()
-    espeak_voice = load_pack(script.target).espeak_voice
+    reading = load_pack(script.target).g2p
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     lines: list[ReadLine] = []
     for line in script.lines:
-        ipa = g2p.phonemize(line.text, espeak_voice)
+        ipa = g2p.phonemize(line.text, reading)
         length = engine.durations(ipa, voices[line.speaker])
         lines.append(
             ReadLine(

@@ -45,12 +45,12 @@ def fit(
     edits.check([line.id for line in script.lines])
     written = edits.texts()
     synthesizer = engine_spec(engine).load()
-    espeak_voice = load_pack(script.target).espeak_voice
+    reading = load_pack(script.target).g2p
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     rooms_ms = room_ms(slots(script), media.duration_ms, config)
 
     def sounding_ms(text: str, speaker: str) -> int:
-        return synthesizer.durations(g2p.phonemize(text, espeak_voice), voices[speaker]).sounding_ms
+        return synthesizer.durations(g2p.phonemize(text, reading), voices[speaker]).sounding_ms
 
     lines: list[ScriptLine] = []
     for line in script.lines:

@@ -126,7 +126,7 @@ def source_gestures(lines: Sequence[Line], pack: Pack) -> list[Gesture]:
     gestures = []
     for line in lines:
         for word in line.words:
-            phones = segments(phonemize(word.text, pack.espeak_voice))
+            phones = segments(phonemize(word.text, pack.g2p))
             phases = [phase for phone in phones for phase in articulations(phone, pack.overrides)]
             edges = np.linspace(word.start_ms, word.end_ms, len(phases) + 1)
             gestures += [
