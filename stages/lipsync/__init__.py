@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 TRACK_VERSION = 8
 FACES_VERSION = 3
-SYNC_VERSION = 17
+SYNC_VERSION = 19
 
 
 class TrackConfig(Record):

@@ -26,10 +26,12 @@ _TRIES = 3
 """For contacts and small faces; one is enough elsewhere."""
 _LOOKS_FROM_STRENGTH = 0.5
 _WINDOWS = (2.0, 1.4, 2.4)
-"""Sizes of the windows that a small mouth is read in; where it has 15 px, one reading is off by a fifth of a gap."""
+"""Sizes of the windows that a contact or a small mouth is read in; at 15 px one reading is off by a fifth of a gap."""
 _GAP_TOLERANCE_IOD, _WIDTH_TOLERANCE_IOD = 0.01, 0.015
 _LARGEST_CHANGE_IOD = np.array([0.05, 0.04, 0.0])
 """A reading that is further off than this is not believed."""
+_SHUT, _ON_TEETH = 0.8, 0.5
+"""Share of the gap that still counts as closed at which a contact is done; teeth on a lip are read less surely."""
 _PRESSED_JAW_IOD = 0.04
 """How much further the jaw closes where lips that should meet are read as open."""
 _DRAWN_SHARE = 0.3
@@ -69,7 +71,7 @@ class SeenMouth:
         if not self._is_looked_at(row):
             return self.painter.paint(frame, row, target, mouths)[:2]
         best = drawing = self._drawing(frame, row, target, mouths)
-        for attempt in range(self._tries(row)):
+        for attempt in range(_TRIES if self._is_hard(row) else 1):
             if best.error <= 0:
                 break
             target = target + drawing.correction
@@ -79,9 +81,8 @@ class SeenMouth:
             best = min(best, drawing, key=lambda one: one.error)
         return best.frame, best.patch
 
-    def _tries(self, row: int) -> int:
-        is_hard = self.plan.contacts[row] or self.plan.face_px[row] < SMALL_FACE_PX
-        return _TRIES if is_hard else 1
+    def _is_hard(self, row: int) -> bool:
+        return bool(self.plan.contacts[row] or self.plan.face_px[row] < SMALL_FACE_PX)
 
     def _is_looked_at(self, row: int) -> bool:
         plan = self.plan
@@ -99,7 +100,7 @@ class SeenMouth:
                 reader,
                 drawn,
                 self.plan.states.landmarks(row, row + 1)[0],
-                _WINDOWS if self.plan.face_px[row] < SMALL_FACE_PX else _WINDOWS[:1],
+                _WINDOWS if self._is_hard(row) else _WINDOWS[:1],
             )
         finally:
             self.readers.put(reader)
@@ -110,8 +111,9 @@ class SeenMouth:
         return _Drawing(drawn, patch._replace(gap_iod=gap), error, correction)
 
     def _compared(self, row: int, gap: float, read: np.ndarray, wanted: np.ndarray) -> tuple[float, np.ndarray]:
-        limit = 0.8 * self.closed_gap_iod
-        if self.plan.contacts[row] == CLOSURE:
+        is_closure = self.plan.contacts[row] == CLOSURE
+        limit = (_SHUT if is_closure else _ON_TEETH) * self.closed_gap_iod
+        if is_closure:
             return max(0.0, gap - limit), np.array([min(0.0, limit - gap), 0.0, -_PRESSED_JAW_IOD])
         off = np.array([float(picture_gap_iod(wanted)) - gap, 0.0, 0.0])
         if self.plan.contacts[row] == LABIODENTAL:
