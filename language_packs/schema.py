@@ -1,11 +1,17 @@
-"""What a pack says: the schema of ``pack.toml``, ``visemes.toml`` and ``shorten.toml``, version 1."""
+"""What a pack says: the schema of ``pack.toml``, ``visemes.toml`` and ``shorten.toml``, version 1.
+
+docs/packs.md explains it for those who write packs.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+SCHEMA_VERSION: Literal[1] = 1
 
 Parameter = Literal[
     "jaw",
@@ -56,32 +62,62 @@ class G2P(_Frozen):
     """The language of num2words that reads digits where the engine does not."""
 
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
+Segment = Annotated[str, Field(min_length=1, max_length=12)]
+
+
 class Override(_Frozen):
     """How a sound looks in this language, where that differs from the derived articulation."""
 
-    like: str | None = None
+    like: Segment | None = None
     """Take the whole articulation of this IPA segment first."""
-    targets: dict[Parameter, float] = {}
-    dominances: dict[Parameter, float] = {}
+    targets: dict[Parameter, Share] = {}
+    dominances: dict[Parameter, Weight] = {}
     contact: Contact | None = None
-    viseme: str | None = None
+    viseme: Annotated[str, Field(min_length=1, max_length=4)] | None = None
+
+
+Visemes = Annotated[dict[Segment, Override], Field(max_length=1000)]
+"""``visemes.toml``: overrides by IPA segment or single sound, see :func:`language_packs.derive.articulations`."""
 
 
 class Pack(_Frozen):
-    """One language, as ``pack.toml`` and ``visemes.toml`` describe it."""
+    """One language: its ``pack.toml`` and ``visemes.toml`` over those that it inherits."""
 
+    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
     tag: str
     """BCP-47."""
-    name: str
+    name: str = Field(min_length=1, max_length=100)
     """In English."""
     direction: Literal["ltr", "rtl"]
     """Of the script."""
     g2p: G2P
-    phones_per_second: float = Field(gt=0)
+    phones_per_second: float = Field(gt=0, le=30, allow_inf_nan=False)
     """Typical rate of read speech, pauses left out."""
     subtitles: SubtitleRules = SubtitleRules()
     overrides: dict[str, Override] = {}
-    """By IPA segment or single sound, see :func:`language_packs.derive.articulations`."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that it says: what depends on a pack is made anew when the pack changes."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class PackFile(_Frozen):
+    """``pack.toml``: what may stay unsaid is inherited."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
+    tag: str
+    inherits: str | None = Field(default=None, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
+    """Tag of the pack that says the rest."""
+    base: bool = False
+    """It is there to be inherited from, and no language of its own."""
+    name: str | None = None
+    direction: str | None = None
+    g2p: dict[str, Any] | None = None
+    phones_per_second: float | None = None
+    subtitles: dict[str, Any] | None = None
 
 
 class ShorteningRule(_Frozen):
@@ -97,8 +133,19 @@ class ShorteningRule(_Frozen):
     @field_validator("find")
     @classmethod
     def _compiles(cls, find: str) -> str:
-        re.compile(find)
+        try:
+            re.compile(find)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
         return find
+
+
+class ShorteningFile(_Frozen):
+    """``shorten.toml``: what stays unsaid is inherited, rules are added to the inherited ones."""
+
+    keep: tuple[str, ...] | None = None
+    avoid: str | None = None
+    rule: tuple[ShorteningRule, ...] = ()
 
 
 class Shortening(_Frozen):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from language_packs import PackError, Shortening, ShorteningRule, available, load_shortening
+from language_packs import Shortening, ShorteningRule, available, load_shortening
 from stages.artifacts import Line, ScriptLine, Separation, Transcript
 from stages.progress import silent
 from stages.translate import TranslateConfig, chosen_route, translate
@@ -232,16 +232,6 @@ class TestWhatIsNeverLost:
 
 def test_alternatives_are_shorter_unlike_and_longest_first():
     assert alternatives("abcd", ["abc", "abcd", "ab", "abc", "abcde", ""]) == ("abc", "ab")
-
-
-def test_a_pattern_that_does_not_compile_is_said(monkeypatch):
-    import language_packs
-
-    language_packs._shortening.cache_clear()
-    monkeypatch.setattr(language_packs, "_toml", lambda tag, name: {"rule": [{"find": "(", "sides": ["source"]}]})
-    with pytest.raises(PackError, match=r"shorten\.toml"):
-        language_packs._shortening("en")
-    language_packs._shortening.cache_clear()
 
 
 class TestTheStage:
