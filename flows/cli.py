@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from language_packs import PackError, Packs
 from stages.errors import DubwrightError, InputError
 
 _INTERRUPTED = 130
@@ -31,6 +32,14 @@ app = typer.Typer(
 models_app = typer.Typer(rich_markup_mode=None, help="List, fetch and verify the weights that the engines need.")
 app.add_typer(models_app, name="models")
 
+PackFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--pack",
+        metavar="DIR",
+        help="Folder with a language pack, or with several, beside the built-in ones; repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs, nothing else.")]
 
 
@@ -71,6 +80,7 @@ def translate(
     ] = None,
     speakers: Annotated[int | None, typer.Option(metavar="N", help="How many people speak [found out].")] = None,
     work: Annotated[Path | None, typer.Option(metavar="DIR", help="Work folder that keeps finished stages.")] = None,
+    pack: PackFolders = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dub that is already there.")] = False,
     line: Annotated[
         list[int] | None,
@@ -98,6 +108,8 @@ def translate(
     from stages.languages import normalise_tag
 
     overrides: dict[str, Any] = {} if work is None else {"work": work}
+    if pack:
+        overrides["packs"] = tuple(folder.resolve() for folder in pack)
     chosen: dict[str, dict[str, Any]] = {
         "transcribe": {"language": normalise_tag(source) if source is not None else None},
         "ingest": {"audio_track": audio_track},
@@ -205,11 +217,11 @@ def evaluate(
 
 
 @app.command(epilog="Example: dubwright languages --json")
-def languages(as_json: Json = False) -> None:
+def languages(pack: PackFolders = None, as_json: Json = False) -> None:
     """List the languages, and what can be done for each here and now."""
     from flows.languages import table
 
-    rows = table()
+    rows = table(Packs(tuple(pack or ())))
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
         return
@@ -223,7 +235,7 @@ def languages(as_json: Json = False) -> None:
         few = " ".join(sources) if len(sources) < _FEW else f"{len(sources)} languages"
         dubbed = "yes" if sources and row["speak"] else "no"
         cells = [row["tag"], row["name"], ",".join(row["transcribe"]), few, ",".join(row["speak"])]
-        shown.add_row(*cells, "yes" if row["lipsync"] else "no", dubbed)
+        shown.add_row(*cells, ",".join(row["lipsync"]), dubbed)
     Console().print(shown)
 
 
@@ -315,10 +327,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(given or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
         return _fail(f"{_message(error)} See: dubwright --help", 2)
-    except DubwrightError as error:
+    except (DubwrightError, PackError) as error:
         if "--verbose" in given:
             traceback.print_exc()
-        return _fail(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code if isinstance(error, DubwrightError) else InputError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     if code == _INTERRUPTED:  # typer turns Ctrl-C into this code

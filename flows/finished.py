@@ -132,7 +132,12 @@ def check_rerun(
 def _settings(before: dict[str, Any], present: Settings) -> Settings:
     """Return the dub's own settings with the present ones for a line; what was left open then or now is no change."""
     now = present.model_dump(mode="json")
-    for section in sorted(set(now) & set(before) - {"work", *_OF_A_LINE}):
+    if present.packs and now["packs"] != before.get("packs"):
+        raise InputError(
+            "--pack names other folders than for the finished dub; --line changes nothing but the lines, so leave it "
+            "out, or dub the video again with --force and without --line."
+        )
+    for section in sorted(set(now) & set(before) - {"work", "packs", *_OF_A_LINE}):
         for key, value in now[section].items():
             if value is not None and value != before[section].get(key):
                 raise InputError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.finished import Rerun, check_rerun
+from language_packs import Packs
 from stages import models, pipeline
 from stages.artifacts import Artifact, SourceVideo
 from stages.deliver import Delivery, check_place, deliver, unchanged
@@ -54,6 +55,7 @@ def check(
 
     Raises:
         InputError: the video, a language, a pair, an edit, a line or the output folder cannot be used.
+        PackError: no language pack serves a target language, or one is wrong.
         MissingEngineError: a model is missing or damaged, or a translator is not installed.
     """
     tags = tuple(dict.fromkeys(normalise_tag(tag) for tag in targets))
@@ -69,7 +71,9 @@ def check(
         rerun = check_rerun(opened, tags, folder, settings, edits[tags[0]], lines)
         settings = rerun.settings
     source = settings.transcribe.language
+    packs = Packs(settings.packs)
     for tag in tags:
+        packs.load(tag)
         check_pair(source, tag, settings.translate)
         if settings.synthesize.engine not in engines_for(tag):
             raise InputError(

@@ -23,6 +23,7 @@ from language_packs.schema import (
     Shortening,
     ShorteningRule,
     SubtitleRules,
+    Wordings,
 )
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Shortening",
     "ShorteningRule",
     "SubtitleRules",
+    "Wordings",
     "available",
     "load_pack",
     "load_shortening",

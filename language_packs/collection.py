@@ -117,7 +117,8 @@ class Packs:
             said = self._pack_file(ancestor).model_dump(by_alias=True, exclude_unset=True, exclude={"inherits", "base"})
             tables = {key: {**merged.get(key, {}), **value} for key, value in said.items() if isinstance(value, dict)}
             merged |= said | tables
-            overrides |= _visemes(self.folders[ancestor], ancestor)
+            folder = self.folders[ancestor]
+            overrides |= _visemes(folder, _stamp_ns(folder / "visemes.toml"))
         try:
             return Pack.model_validate({**merged, "overrides": overrides})
         except ValidationError as error:
@@ -137,10 +138,11 @@ class Packs:
         return line
 
     def _pack_file(self, tag: str) -> PackFile:
-        return _pack_file(self.folders[tag], tag)
+        return _pack_file(self.folders[tag], tag, _stamp_ns(self.folders[tag] / "pack.toml"))
 
     def _shortening(self, tag: str) -> Shortening:
-        line = [_shortening_file(self.folders[each], each) for each in self._line(tag)]
+        folders = [self.folders[each] for each in self._line(tag)]
+        line = [_shortening_file(folder, _stamp_ns(folder / "shorten.toml")) for folder in folders]
         own: list[ShorteningRule] = [rule for file in reversed(line) for rule in file.rule]
         return Shortening(
             keep=next((file.keep for file in line if file.keep is not None), ()),
@@ -173,8 +175,13 @@ def _installed() -> tuple[tuple[str, Path], ...]:
     return tuple(found)
 
 
+def _stamp_ns(file: Path) -> int:
+    """Return when a file was changed, 0 where there is none: what is remembered of it holds until then."""
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
 @cache
-def _pack_file(folder: Path, tag: str) -> PackFile:
+def _pack_file(folder: Path, tag: str, stamp_ns: int) -> PackFile:
     if not _TAG.fullmatch(tag):
         raise PackError(f"language pack {folder}: the folder's name is not a language tag (BCP-47, e.g. fr or pt-BR)")
     file = _file(folder, "pack.toml", PackFile)
@@ -184,7 +191,7 @@ def _pack_file(folder: Path, tag: str) -> PackFile:
 
 
 @cache
-def _visemes(folder: Path, tag: str) -> dict[str, Override]:
+def _visemes(folder: Path, stamp_ns: int) -> dict[str, Override]:
     try:
         return _VISEMES.validate_python(_toml(folder, "visemes.toml"))
     except ValidationError as error:
@@ -192,7 +199,7 @@ def _visemes(folder: Path, tag: str) -> dict[str, Override]:
 
 
 @cache
-def _shortening_file(folder: Path, tag: str) -> ShorteningFile:
+def _shortening_file(folder: Path, stamp_ns: int) -> ShorteningFile:
     return _file(folder, "shorten.toml", ShorteningFile)
 
 

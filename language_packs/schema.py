@@ -157,3 +157,15 @@ class Shortening(_Frozen):
     """Regular expression of what a shorter version may not bring in."""
     rules: tuple[ShorteningRule, ...] = ()
     """In the order of their application: those that are missed least come first."""
+
+
+class Wordings(_Frozen):
+    """How lines are shortened before and after they are translated."""
+
+    source: Shortening = Shortening()
+    target: Shortening = Shortening()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that they say."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

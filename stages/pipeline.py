@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, cast
 
+from language_packs import Packs, Wordings
 from stages import (
     diarize,
     inspect,
@@ -200,9 +201,11 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
         )
     for target in targets:
         translate.check_pair(transcript.language, target, settings.translate)
+    packs = Packs(settings.packs)
+    pack = packs.load(transcript.language) if packs.find(transcript.language) else None
     track = cast(FaceTrack, run(TRACK, video, clip))
     faces = cast(SpeakerFaces, run(FACES, track, clip, diarization, separation))
-    habits = cast(PersonalVisemes, run(PERSONAL, clip, track, faces, transcript))
+    habits = cast(PersonalVisemes, run(PERSONAL, clip, track, faces, transcript, pack))
     return Shared(video, clip, separation, diarization, transcript, track, faces, habits)
 
 
@@ -214,14 +217,14 @@ def dub(run: RunStage, shared: Shared, target: str, settings: Settings, edits: E
     """
     step = _Steps(run, target)
     separation, diarization = shared.separation, shared.diarization
-    route = translate.chosen_route(shared.transcript.language, target, settings.translate)
-    translation = step(TRANSLATE, Script, shared.transcript, separation, route)
-    voices = step(CAST, Cast, translation, diarization, separation)
-    script = step(FIT, Script, translation, voices, shared.media, settings.synthesize.engine, edits)
-    reading = step(READ, Reading, script, voices)
+    pack = Packs(settings.packs).load(target)
+    translation = step(TRANSLATE, Script, *_to_translate(shared, target, settings))
+    voices = step(CAST, Cast, translation, diarization, separation, pack)
+    script = step(FIT, Script, translation, voices, shared.media, settings.synthesize.engine, pack, edits)
+    reading = step(READ, Reading, script, voices, pack)
     plan = step(PLAN, Plan, script, reading, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
-    trajectory = step(ARTICULATE, Trajectory, speech, shared.media, shared.habits)
+    trajectory = step(ARTICULATE, Trajectory, speech, shared.media, shared.habits, pack)
     picture = step(LIPSYNC, Picture, shared.video, shared.media, shared.track, shared.faces, trajectory)
     mixdown = step(MIX, Mixdown, shared.media, separation, shared.transcript, speech)
     inspection = step(INSPECT, Inspection, script, speech, mixdown)
@@ -239,23 +242,35 @@ def redub(
     target = before.script.target
     step = _Steps(run, target)
     media, separation, diarization = shared.media, shared.separation, shared.diarization
-    route = translate.chosen_route(shared.transcript.language, target, settings.translate)
-    translation = step(TRANSLATE, Script, shared.transcript, separation, route)
-    voices = step(CAST, Cast, translation, diarization, separation)
+    pack = Packs(settings.packs).load(target)
+    translation = step(TRANSLATE, Script, *_to_translate(shared, target, settings))
+    voices = step(CAST, Cast, translation, diarization, separation, pack)
     engine = settings.synthesize.engine
-    script = step(REFIT, Script, translation, voices, media, engine, edits, before.script, lines)
+    script = step(REFIT, Script, translation, voices, media, engine, pack, edits, before.script, lines)
     asked = script.model_copy(update={"lines": tuple(line for line in script.lines if line.id in lines)})
-    reading = step(READ, Reading, asked, voices)
+    reading = step(READ, Reading, asked, voices, pack)
     plan = step(REPLAN, Plan, script, reading, media, before.plan, lines)
     speech = step(RESPEAK, Speech, script, reading, plan, voices, separation, diarization, before.speech)
     if script.lines == before.script.lines and speech.digest == before.speech.digest:
         return None
-    trajectory = step(RESHAPE, Trajectory, speech, media, shared.habits, before.trajectory, lines)
+    trajectory = step(RESHAPE, Trajectory, speech, media, shared.habits, pack, before.trajectory, lines)
     faces = shared.track, shared.faces
     picture = step(RESYNC, Picture, shared.video, media, *faces, trajectory, before.picture)
     mixdown = step(REMIX, Mixdown, separation, shared.transcript, speech, before.speech, before.mixdown, lines)
     inspection = step(REINSPECT, Inspection, script, speech, mixdown, before.inspection, lines)
     return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, lines)
+
+
+def _to_translate(shared: Shared, target: str, settings: Settings) -> tuple[Any, ...]:
+    """Return the inputs of the translation."""
+    packs = Packs(settings.packs)
+    route = translate.chosen_route(shared.transcript.language, target, settings.translate)
+    heard_in_english = route.hops[0].engine == "whisper"
+    wordings = Wordings(
+        source=packs.shortening(route.hops[0].target if heard_in_english else route.source),
+        target=packs.shortening(route.target),
+    )
+    return shared.transcript, shared.separation, route, wordings
 
 
 @dataclass(frozen=True)

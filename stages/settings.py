@@ -43,6 +43,8 @@ class Settings(BaseSettings):
 
     work: Path = Field(default_factory=lambda: Path(platformdirs.user_cache_dir("dubwright")) / "work")
     """The work folder."""
+    packs: tuple[Path, ...] = ()
+    """Folders with language packs beside the built-in and the installed ones."""
     still: StillConfig = StillConfig()
     ingest: MediaConfig = MediaConfig()
     separate: SeparateConfig = SeparateConfig()

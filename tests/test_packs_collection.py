@@ -157,3 +157,15 @@ def test_a_rule_that_is_no_regular_expression_is_said(tmp_path: Path) -> None:
     (folder / "shorten.toml").write_text('[[rule]]\nfind = "("\nsides = ["source"]\n')
     with pytest.raises(PackError, match=r"shorten\.toml: rule\.0\.find"):
         Packs((folder,)).shortening("qaa")
+
+
+def test_translate_takes_the_named_pack_and_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    folder = pack(tmp_path, "pt-BR", 'tag = "pt-BR"\nspeed = 3\n')
+    sample = ROOT / "data" / "samples" / "statement-en.mp4"
+    options = ["--to", "pt-BR", "--out", str(tmp_path / "out"), "--pack", str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "translate", str(sample), *options],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "pack.toml: speed" in done.stderr and not (tmp_path / "out").exists()

@@ -87,8 +87,8 @@ class TestFromArtifacts:
             Word(text=f" {w.text}", start_ms=w.start_ms, end_ms=w.end_ms, probability=1) for w in words("a b")
         )
         line = Line(id=1, speaker="S1", start_ms=0, end_ms=800, text="a b", words=spoken)
-        transcript = Transcript(language="ja", language_probability=1, lines=(line,), unprocessed=())
-        (cue,) = source_cues(transcript)
+        transcript = Transcript(language="en", language_probability=1, lines=(line,), unprocessed=())
+        (cue,) = source_cues(transcript, load_pack("en").subtitles)
         assert cue == Cue(start_ms=0, end_ms=833, lines=("a b",))
 
     def test_the_dub_s_follow_its_phones_not_its_slot(self):
@@ -101,7 +101,7 @@ class TestFromArtifacts:
             similarity=1,
         )  # fmt: skip
         speech = Speech(language="pt-BR", engine="kokoro", rate_hz=24000, lines=(line,))
-        first, second = dub_cues(script, speech)
+        first, second = dub_cues(script, speech, load_pack("pt-BR").subtitles)
         assert first.start_ms == 2000 and second.end_ms == pytest.approx(8000, abs=1)
         assert second.text.startswith("E esta")
         share = len("Esta é a primeira frase do nosso texto.") / len(text)

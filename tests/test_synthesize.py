@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from language_packs import load_pack
 from stages import sound, synthesize
 from stages.artifacts import (
     Cast,
@@ -24,6 +25,7 @@ from stages.synthesize.kokoro import KokoroEngine, Length, Utterance
 from stages.synthesize.matching import as_it_is
 from stages.synthesize.pitch import UNCHANGED, LogF0, Pitch
 
+PORTUGUESE = load_pack("pt-BR")
 TEXT = "Boa noite, papai. Como vai?"
 
 
@@ -54,8 +56,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Script, Cast, Readi
     script = Script(source="en", target="pt-BR", route=("x",), lines=lines)
     config = SynthesizeConfig(audition_characters=40)
     place = folder(root / "cast")
-    cast = synthesize.cast(script, diarization, separation, config, place, silent).at(place)
-    reading = synthesize.read(script, cast, config, root, silent)
+    cast = synthesize.cast(script, diarization, separation, PORTUGUESE, config, place, silent).at(place)
+    reading = synthesize.read(script, cast, PORTUGUESE, config, root, silent)
     plan = Plan(
         lines=(
             PlannedLine(id=3, start_ms=40, end_ms=1900, rate=1.0),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from language_packs import load_pack
 from stages import timing
 from stages.artifacts import Cast, Media, PictureStream, Reading, ReadLine, Script, ScriptLine, VoiceSettings
 from stages.edits import Edits
@@ -244,9 +245,8 @@ def test_the_stage_gives_later_ones_the_text_that_fits(tmp_path: Path, end_ms, t
         similarity_matched=0.0,
     )
     script = Script(source="en", target="pt-BR", route=("x",), lines=(line,))
-    fitted = timing.fit(
-        script, Cast(voices=(voice,)), media(end_ms), "kokoro", Edits(), TimingConfig(), tmp_path, silent
-    )
+    pack, cast = load_pack("pt-BR"), Cast(voices=(voice,))
+    fitted = timing.fit(script, cast, media(end_ms), "kokoro", pack, Edits(), TimingConfig(), tmp_path, silent)
     assert (fitted.lines[0].text, fitted.lines[0].full_text, fitted.lines[0].flags) == (text, full_text, ())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from language_packs import Wordings
 from stages import sound
 from stages.artifacts import Line, Separation, Transcript
 from stages.errors import InputError, MissingEngineError
@@ -247,7 +248,7 @@ class TestStage:
         seen: list[float] = []
         config = TranslateConfig()
         chosen = chosen_route("en", "pt", config)
-        script = translate(source, Separation().at(tmp_path), chosen, config, tmp_path, seen.append)
+        script = translate(source, Separation().at(tmp_path), chosen, Wordings(), config, tmp_path, seen.append)
         assert script.target == "pt-BR" and script.route == ("bergamot en>pt-BR",)
         assert [line.text for line in script.lines] == ["Bom dia, meu amigo.", "A casa é na cidade."]
         assert [(a.id, a.speaker, a.start_ms, a.end_ms) for a in script.lines] == [
@@ -261,7 +262,7 @@ class TestStage:
         config = TranslateConfig()
         source = transcript("pt-BR", "Eu vi o Zxqwert ontem.", "Bom dia.")
         chosen = chosen_route("pt-BR", "es", config)
-        script = translate(source, Separation().at(tmp_path), chosen, config, tmp_path, silent)
+        script = translate(source, Separation().at(tmp_path), chosen, Wordings(), config, tmp_path, silent)
         assert [line.flags for line in script.lines] == [("unknown word: Zxqwert",), ()]
 
     def test_speech_is_heard_in_english_line_by_line(self, tmp_path: Path, portuguese_speech: np.ndarray):
@@ -278,9 +279,8 @@ class TestStage:
         )
         source = Transcript(language="pt-BR", language_probability=1.0, lines=lines, unprocessed=())
         config = TranslateConfig(engines=("whisper",))
-        script = translate(
-            source, Separation().at(tmp_path), chosen_route("pt-BR", "en", config), config, tmp_path, silent
-        )
+        chosen = chosen_route("pt-BR", "en", config)
+        script = translate(source, Separation().at(tmp_path), chosen, Wordings(), config, tmp_path, silent)
         assert script.route == ("whisper pt>en",)
         assert re.search(r"house|home", script.lines[1].text.lower())
 

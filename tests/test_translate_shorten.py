@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from language_packs import Shortening, ShorteningRule, available, load_shortening
+from language_packs import Shortening, ShorteningRule, Wordings, available, load_shortening
 from stages.artifacts import Line, ScriptLine, Separation, Transcript
 from stages.progress import silent
 from stages.translate import TranslateConfig, chosen_route, translate
@@ -37,9 +37,9 @@ def in_portuguese(*texts: str) -> tuple[ScriptLine, ...]:
     )
     transcript = Transcript(language="en", language_probability=1.0, lines=lines, unprocessed=())
     config = TranslateConfig()
-    return translate(
-        transcript, Separation().at(Path()), chosen_route("en", "pt-BR", config), config, Path(), silent
-    ).lines
+    route = chosen_route("en", "pt-BR", config)
+    wordings = Wordings(source=load_shortening("en"), target=load_shortening("pt-BR"))
+    return translate(transcript, Separation().at(Path()), route, wordings, config, Path(), silent).lines
 
 
 class TestEnglish:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from language_packs import PARAMETERS, load_pack
 from stages.artifacts import Media, PersonalVisemes, Phone, PictureStream, Speech, SpokenLine
-from stages.errors import InputError
 from stages.visemes import VisemesConfig, articulate
 from stages.visemes.contacts import ContactRules, enforce
 from stages.visemes.gestures import gestures_of
@@ -264,7 +263,9 @@ class TestStage:
         speech = sounding(tmp_path, (first, second), "pt-BR")
         times_ms = np.sort(np.random.default_rng(1).uniform(0, 4000, 120))
         seen: list[float] = []
-        trajectory = articulate(speech, media(tmp_path, times_ms), PACK_ONLY, VisemesConfig(), tmp_path, seen.append)
+        trajectory = articulate(
+            speech, media(tmp_path, times_ms), PACK_ONLY, load_pack("pt-BR"), VisemesConfig(), tmp_path, seen.append
+        )
         assert trajectory.speakers == ("S1", "S2") and seen == [0.5, 1.0]
         assert [viseme.contact for viseme in trajectory.visemes] == [
             "closure",
@@ -290,26 +291,15 @@ class TestStage:
         written = []
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
-            articulate(speech, clip, PACK_ONLY, VisemesConfig(), tmp_path / name, lambda share: None)
+            articulate(
+                speech, clip, PACK_ONLY, load_pack("pt-BR"), VisemesConfig(), tmp_path / name, lambda share: None
+            )
             written.append((tmp_path / name / "trajectory.npz").read_bytes())
         assert written[0] == written[1]
 
-    def test_a_language_without_a_pack_is_refused(self, tmp_path: Path):
-        speech = Speech(language="tlh", engine="kokoro", rate_hz=24000, lines=()).at(tmp_path)
-        with pytest.raises(InputError, match="no language pack for 'tlh'"):
-            articulate(
-                speech,
-                media(tmp_path, np.arange(0, 4000, 40.0)),
-                PACK_ONLY,
-                VisemesConfig(),
-                tmp_path,
-                lambda share: None,
-            )
-
     def test_a_line_without_phones_leaves_the_mouth_at_rest(self, tmp_path: Path):
         speech = Speech(language="en", engine="kokoro", rate_hz=24000, lines=(spoken([]),)).at(tmp_path)
-        trajectory = articulate(
-            speech, media(tmp_path, np.arange(0, 4000, 40.0)), PACK_ONLY, VisemesConfig(), tmp_path, lambda s: None
-        )
+        clip = media(tmp_path, np.arange(0, 4000, 40.0))
+        trajectory = articulate(speech, clip, PACK_ONLY, load_pack("en"), VisemesConfig(), tmp_path, lambda s: None)
         with np.load(tmp_path / trajectory.arrays) as arrays:
             np.testing.assert_array_equal(arrays["S1"], np.tile(REST.astype(np.float32), (100, 1)))

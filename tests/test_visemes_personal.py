@@ -72,8 +72,8 @@ def test_contacts_keep_their_exact_aperture() -> None:
 
 def test_without_a_pack_for_the_source_nothing_is_learnt_and_it_says_so() -> None:
     transcript = Transcript(language="tlh", language_probability=1.0, lines=(said("nuqneH"),), unprocessed=())
-    nothing = personal(None, FaceTrack.model_construct(), SpeakerFaces(turns=()), transcript, Timing())  # type: ignore[arg-type]
-    assert nothing.speakers[0].visemes == () and "no language pack for 'tlh'" in nothing.speakers[0].reason
+    nothing = personal(None, FaceTrack.model_construct(), SpeakerFaces(turns=()), transcript, None, Timing())  # type: ignore[arg-type]
+    assert nothing.speakers[0].visemes == () and "no language pack for tlh" in nothing.speakers[0].reason
 
 
 def test_phones_share_the_time_of_their_word() -> None:

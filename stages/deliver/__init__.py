@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from language_packs import Packs, SubtitleRules
 from stages.artifacts import Record, SourceVideo
 from stages.deliver.mux import mux
 from stages.deliver.report import report, visemes
@@ -59,6 +60,11 @@ def check_place(folder: Path, stem: str, targets: tuple[str, ...], force: bool) 
         )
 
 
+def _rules(packs: Packs, language: str) -> SubtitleRules:
+    """Return the pack's rules; a language that can be heard need not have a pack, and has the usual ones."""
+    return SubtitleRules() if packs.find(language) is None else packs.load(language).subtitles
+
+
 def deliver(
     folder: Path,
     video: SourceVideo,
@@ -76,8 +82,9 @@ def deliver(
     content = report(video, shared, dub, runs, settings)
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".dubwright-"))
     try:
-        own = dub_cues(dub.script, dub.speech)
-        heard = source_cues(shared.transcript)
+        packs = Packs(settings.packs)
+        own = dub_cues(dub.script, dub.speech, packs.load(tag).subtitles)
+        heard = source_cues(shared.transcript, _rules(packs, source))
         files = _names(stem, tag, source)
         write_srt(scratch / files["subtitles"], own)
         write_srt(scratch / files["source_subtitles"], heard)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from language_packs import PackError, SubtitleRules, load_pack
+from language_packs import SubtitleRules
 from stages.artifacts import Record, Script, Speech, Transcript
 from stages.subtitles.breaking import broken, pieces
 
@@ -38,31 +38,23 @@ class Cue(Record):
         return "\n".join(self.lines)
 
 
-def source_cues(transcript: Transcript) -> tuple[Cue, ...]:
+def source_cues(transcript: Transcript, rules: SubtitleRules) -> tuple[Cue, ...]:
     """Return subtitles of the source, at the recognised words' times."""
     lines = [
         tuple(TimedWord(text=word.text.strip(), start_ms=word.start_ms, end_ms=word.end_ms) for word in line.words)
         for line in transcript.lines
     ]
-    return cues_for(lines, _rules(transcript.language))
+    return cues_for(lines, rules)
 
 
-def dub_cues(script: Script, speech: Speech) -> tuple[Cue, ...]:
+def dub_cues(script: Script, speech: Speech, rules: SubtitleRules) -> tuple[Cue, ...]:
     """Return subtitles of the dub; a word's share of its line's phones follows from its letters."""
     texts: Mapping[int, str] = {line.id: line.text for line in script.lines}
     lines = [
         _spread(texts[line.id].split(), [phone.start_ms for phone in line.phones], line.start_ms, line.end_ms)
         for line in speech.lines
     ]
-    return cues_for(lines, _rules(script.target))
-
-
-def _rules(language: str) -> SubtitleRules:
-    """Return the pack's rules; a language that can be heard need not have a pack, and has the usual ones."""
-    try:
-        return load_pack(language).subtitles
-    except PackError:
-        return SubtitleRules()
+    return cues_for(lines, rules)
 
 
 def cues_for(lines: Sequence[Sequence[TimedWord]], rules: SubtitleRules) -> tuple[Cue, ...]:

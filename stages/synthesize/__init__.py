@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from language_packs import g2p, load_pack
+from language_packs import Pack, g2p
 from stages import models, sound
 from stages.artifacts import (
     Cast,
@@ -132,6 +132,7 @@ def cast(
     script: Script,
     diarization: Diarization,
     separation: Separation,
+    pack: Pack,
     config: SynthesizeConfig,
     out: Path,
     progress: Progress,
@@ -152,7 +153,6 @@ def cast(
     spec = engine_spec(config.engine)
     engine = spec.load()
     encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
-    reading = load_pack(script.target).g2p
     voice_path, background_path = (
         separation.file(separation.voice),
         separation.file(separation.background),
@@ -160,7 +160,7 @@ def cast(
     settings: list[VoiceSettings] = []
     arrays: dict[str, np.ndarray] = {}
     text = _audition_text([line.text for line in script.lines], config.audition_characters)
-    ipa = g2p.phonemize(text, reading)
+    ipa = g2p.phonemize(text, pack.g2p)
     has_sound = engine.durations(ipa, next(iter(spec.voices))).total_ms > 0
 
     def read_aloud(voice: str, pitch: Pitch) -> np.ndarray:
@@ -200,18 +200,17 @@ def _audition_text(texts: list[str], characters: int) -> str:
     return text if len(text) <= characters else text[:characters].rsplit(" ", 1)[0]
 
 
-def read(script: Script, cast: Cast, config: SynthesizeConfig, out: Path, progress: Progress) -> Reading:
+def read(script: Script, cast: Cast, pack: Pack, config: SynthesizeConfig, out: Path, progress: Progress) -> Reading:
     """Turn every line into phones and measure how long its speaker's voice takes for it at speed 1.
 
     Raises:
         MissingEngineError: an unknown engine, or a model that is not here.
     """
     engine = engine_spec(config.engine).load()
-    reading = load_pack(script.target).g2p
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     lines: list[ReadLine] = []
     for line in script.lines:
-        ipa = g2p.phonemize(line.text, reading)
+        ipa = g2p.phonemize(line.text, pack.g2p)
         length = engine.durations(ipa, voices[line.speaker])
         lines.append(
             ReadLine(

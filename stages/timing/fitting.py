@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from language_packs import g2p, load_pack
+from language_packs import Pack, g2p
 from stages.artifacts import Cast, Media, Script, ScriptLine
 from stages.edits import Edits, taken_over
 from stages.progress import Progress
@@ -18,6 +18,7 @@ def fit(
     cast: Cast,
     media: Media,
     engine: str,
+    pack: Pack,
     edits: Edits,
     config: TimingConfig,
     out: Path,
@@ -33,6 +34,7 @@ def fit(
         cast: whose voices say how long a text takes.
         media: for the clip's end.
         engine: name of the synthesiser.
+        pack: of the language that is spoken.
         edits: lines that a person has written.
         config: ``comfortable_rate`` is what fits.
         out: not written to.
@@ -45,12 +47,11 @@ def fit(
     edits.check([line.id for line in script.lines])
     written = edits.texts()
     synthesizer = engine_spec(engine).load()
-    reading = load_pack(script.target).g2p
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     rooms_ms = room_ms(slots(script), media.duration_ms, config)
 
     def sounding_ms(text: str, speaker: str) -> int:
-        return synthesizer.durations(g2p.phonemize(text, reading), voices[speaker]).sounding_ms
+        return synthesizer.durations(g2p.phonemize(text, pack.g2p), voices[speaker]).sounding_ms
 
     lines: list[ScriptLine] = []
     for line in script.lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 from pathlib import Path
 
+from language_packs import Pack
 from stages.artifacts import Cast, Media, Plan, Reading, Script
 from stages.edits import Edits, LineEdit, listed
 from stages.errors import InputError
@@ -18,6 +19,7 @@ def refit(
     cast: Cast,
     media: Media,
     engine: str,
+    pack: Pack,
     edits: Edits,
     previous: Script,
     lines: tuple[int, ...],
@@ -35,7 +37,7 @@ def refit(
     # A text that stays need not be measured, like one that a person has written.
     stays = {line.id: LineEdit.model_construct(text=line.text) for line in previous.lines if line.id not in lines}
     edits = edits.model_copy(update={"lines": edits.lines | stays})
-    fresh = {line.id: line for line in fit(script, cast, media, engine, edits, config, out, progress).lines}
+    fresh = {line.id: line for line in fit(script, cast, media, engine, pack, edits, config, out, progress).lines}
     return previous.model_copy(
         update={"lines": tuple(fresh[line.id] if line.id in lines else line for line in previous.lines)}
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from language_packs import load_shortening
+from language_packs import Shortening, Wordings
 from stages import models, sound
 from stages.artifacts import Line, Record, Script, ScriptLine, Separation, Transcript
 from stages.errors import InputError, MissingEngineError
@@ -131,6 +131,7 @@ def translate(
     transcript: Transcript,
     separation: Separation,
     route: Route,
+    wordings: Wordings,
     config: TranslateConfig,
     out: Path,
     progress: Progress,
@@ -144,6 +145,7 @@ def translate(
         transcript: what was said.
         separation: the voice, for a route that starts from speech.
         route: from :func:`chosen_route`.
+        wordings: how lines are shortened in the language that is written down first, and in the target language.
         config: the settings.
         out: not written to.
         progress: told the share done.
@@ -154,19 +156,17 @@ def translate(
     steps = len(route.hops)
     written = [line.text for line in transcript.lines]
     hops = list(route.hops)
-    language = route.source
     if hops[0].engine == "whisper":
         hearing = hops.pop(0)
         written = _hear_in_english(transcript.lines, separation, hearing, config, _Share(progress, 0, steps))
-        language = hearing.target
-    sources = [_source_versions(text, language) for text in written]
+    sources = [shorten.versions(text, "source", wordings.source) for text in written]
     texts = [Translated(text=text) for versions in sources for text in versions]
     for number, hop in enumerate(hops, start=steps - len(hops)):
         texts = _next_hop(_TEXT_ENGINES[hop.engine](hop), texts)
         progress((number + 1) / steps)
     remaining = iter(texts)
     lines = tuple(
-        _script_line(line, [_Version(source, next(remaining)) for source in versions], route.target)
+        _script_line(line, [_Version(source, next(remaining)) for source in versions], wordings.target)
         for line, versions in zip(transcript.lines, sources, strict=True)
     )
     progress(1.0)
@@ -223,11 +223,7 @@ def _still_seen(words: Sequence[str], translated: Translated) -> list[str]:
     return [word for word in words if word in translated.text and word not in translated.unknown]
 
 
-def _source_versions(text: str, language: str) -> tuple[str, ...]:
-    return shorten.versions(text, "source", load_shortening(language))
-
-
-def _script_line(line: Line, versions: Sequence[_Version], target: str) -> ScriptLine:
+def _script_line(line: Line, versions: Sequence[_Version], shortening: Shortening) -> ScriptLine:
     full = versions[0].translated
     flags = tuple(f"unknown word: {word}" for word in full.unknown)
     if line.text.strip() and not full.text:
@@ -240,13 +236,12 @@ def _script_line(line: Line, versions: Sequence[_Version], target: str) -> Scrip
         source_text=line.text,
         text=full.text,
         flags=flags,
-        alternatives=_alternatives(versions, target),
+        alternatives=_alternatives(versions, shortening),
     )
 
 
-def _alternatives(versions: Sequence[_Version], target: str) -> tuple[str, ...]:
+def _alternatives(versions: Sequence[_Version], shortening: Shortening) -> tuple[str, ...]:
     """Return what is shorter than the whole translation and says the same."""
-    shortening = load_shortening(target)
     full = versions[0]
     candidates: list[str] = []
     for version in versions:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from language_packs import PackError, load_pack
+from language_packs import Pack
 from stages.artifacts import (
     FaceTrack,
     Media,
@@ -23,7 +23,6 @@ from stages.artifacts import (
     Transcript,
     Viseme,
 )
-from stages.errors import InputError
 from stages.progress import Progress
 from stages.visemes.contacts import ContactRules, enforce
 from stages.visemes.gestures import gestures_of
@@ -91,26 +90,25 @@ def personal_visemes(
     track: FaceTrack,
     faces: SpeakerFaces,
     transcript: Transcript,
+    pack: Pack | None,
     config: VisemesConfig,
     out: Path,
     progress: Progress,
 ) -> PersonalVisemes:
-    """Learn from the source how each speaker's visemes differ from the pack's. Writes no file."""
-    return personal(media, track, faces, transcript, config.timing)
+    """Learn from the source how each speaker's visemes differ from its pack's, where it has one. Writes no file."""
+    return personal(media, track, faces, transcript, pack, config.timing)
 
 
 def articulate(
-    speech: Speech, media: Media, habits: PersonalVisemes, config: VisemesConfig, out: Path, progress: Progress
+    speech: Speech,
+    media: Media,
+    habits: PersonalVisemes,
+    pack: Pack,
+    config: VisemesConfig,
+    out: Path,
+    progress: Progress,
 ) -> Trajectory:
-    """Write the trajectory of every speaker's mouth at the clip's own frame times.
-
-    Raises:
-        InputError: there is no language pack for the language that is spoken.
-    """
-    try:
-        pack = load_pack(speech.language)
-    except PackError as error:
-        raise InputError(str(error)) from None
+    """Write the trajectory of every speaker's mouth at the clip's own frame times; ``pack``: what they speak."""
     times_ms = np.load(media.file(media.frame_times))
     own = {each.speaker: each for each in habits.speakers}
     speakers = tuple(dict.fromkeys(line.speaker for line in speech.lines))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from language_packs import PARAMETERS, Pack, PackError, Parameter, load_pack
+from language_packs import PARAMETERS, Pack, Parameter
 from language_packs.derive import articulations
 from language_packs.g2p import phonemize, segments
 from stages.artifacts import (
@@ -54,15 +54,19 @@ class Sight(NamedTuple):
 
 
 def personal(
-    media: Media, track: FaceTrack, faces: SpeakerFaces, transcript: Transcript, timing: Timing
+    media: Media,
+    track: FaceTrack,
+    faces: SpeakerFaces,
+    transcript: Transcript,
+    pack: Pack | None,
+    timing: Timing,
 ) -> PersonalVisemes:
     """See :func:`stages.visemes.personal_visemes`."""
     speakers = tuple(dict.fromkeys(line.speaker for line in transcript.lines))
-    try:
-        pack = load_pack(transcript.language)
-    except PackError as error:
+    if pack is None:
+        reason = f"no language pack for {transcript.language}"
         return PersonalVisemes(
-            speakers=tuple(SpeakerHabits(speaker=name, visemes=(), reason=str(error)) for name in speakers)
+            speakers=tuple(SpeakerHabits(speaker=name, visemes=(), reason=reason) for name in speakers)
         )
     times_ms = np.load(media.file(media.frame_times))
     mouths = Mouths(track, faces, times_ms)

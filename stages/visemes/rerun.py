@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from language_packs import PARAMETERS
+from language_packs import PARAMETERS, Pack
 from stages.artifacts import Media, PersonalVisemes, Speech, SpokenLine, Trajectory
 from stages.progress import Progress
 from stages.visemes import VisemesConfig, articulate
@@ -22,6 +22,7 @@ def reshape(
     speech: Speech,
     media: Media,
     habits: PersonalVisemes,
+    pack: Pack,
     previous: Trajectory,
     lines: tuple[int, ...],
     config: VisemesConfig,
@@ -32,11 +33,8 @@ def reshape(
 
     The changed lines lie in the pauses between kept ones; there the new trajectory begins and ends with the values of
     the kept frames beside it.
-
-    Raises:
-        InputError: there is no language pack for the language that is spoken.
     """
-    fresh = articulate(speech, media, habits, config, out, progress)
+    fresh = articulate(speech, media, habits, pack, config, out, progress)
     times_ms = np.load(media.file(media.frame_times))
     with np.load(out / fresh.arrays) as new, np.load(previous.file(previous.arrays)) as old:
         arrays = {name: old[name] for name in old.files}
