@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -36,7 +37,8 @@ MOST_BYTES = 1 << 20
 _BUILT_IN = Path(__file__).parent
 _SAME_LANGUAGE = 7
 """Greatest CLDR distance (``langcodes``) at which a pack still serves a tag: variants, not neighbours."""
-_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+"""How a pack's folder is named: BCP-47, no path."""
 _VISEMES: TypeAdapter[dict[str, Override]] = TypeAdapter(Visemes)
 FileT = TypeVar("FileT", bound=BaseModel)
 
@@ -182,7 +184,7 @@ def _stamp_ns(file: Path) -> int:
 
 @cache
 def _pack_file(folder: Path, tag: str, stamp_ns: int) -> PackFile:
-    if not _TAG.fullmatch(tag):
+    if not TAG.fullmatch(tag):
         raise PackError(f"language pack {folder}: the folder's name is not a language tag (BCP-47, e.g. fr or pt-BR)")
     file = _file(folder, "pack.toml", PackFile)
     if file.tag != tag:
@@ -193,9 +195,10 @@ def _pack_file(folder: Path, tag: str, stamp_ns: int) -> PackFile:
 @cache
 def _visemes(folder: Path, stamp_ns: int) -> dict[str, Override]:
     try:
-        return _VISEMES.validate_python(_toml(folder, "visemes.toml"))
+        said = _VISEMES.validate_python(_toml(folder, "visemes.toml"))
     except ValidationError as error:
         raise PackError(f"language pack {folder}: visemes.toml: {_first(error)}") from None
+    return {unicodedata.normalize("NFD", segment): override for segment, override in said.items()}
 
 
 @cache

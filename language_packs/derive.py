@@ -175,6 +175,8 @@ _CONSONANTS: dict[str, Articulation] = {
     )
     for symbol in symbols.split()
 }  # fmt: skip
+SEGMENTS = (*_VOWELS, *_CONSONANTS)
+"""All segments whose look is derived from their features; any other takes the look of its nearest one."""
 _LEAVES_LIPS_ALONE = _CONSONANTS["h"]
 _LABIALISED = "ʷ"
 
