@@ -39,15 +39,26 @@ class _Frozen(BaseModel):
 
 
 class SubtitleRules(_Frozen):
-    """How much text a viewer reads in what time; defaults: Netflix Timed Text Style Guide."""
+    """How text is set for a viewer to read it in time; defaults: Netflix Timed Text Style Guide.
 
-    characters_per_second: float = Field(default=17.0, gt=0)
+    What a pack does not say is its script's, see :func:`language_packs.scripts.subtitle_rules`.
+    """
+
+    characters_per_second: float = Field(default=17.0, gt=0, allow_inf_nan=False)
     characters_per_line: int = Field(default=42, gt=0)
     lines: int = Field(default=2, gt=0)
     min_ms: int = Field(default=833, gt=0)
     """Shortest time a cue stays on the screen."""
     max_ms: int = Field(default=7000, gt=0)
     """Longest time a cue stays on the screen."""
+    breaks: Literal["spaces", "characters"] = "spaces"
+    """Where a line may break: at spaces, or, in a script without any, between any two characters."""
+    no_break_after: tuple[str, ...] = ()
+    """Words in lower case that belong to the next one (articles, prepositions); characters where ``breaks`` says so."""
+    no_break_before: tuple[str, ...] = ()
+    """Words that belong to the one before them (postpositions, particles), or characters."""
+    font: str = "Noto Sans"
+    """A font family that has all signs of the script: a hint to whoever shows the subtitles."""
 
 
 class G2P(_Frozen):
