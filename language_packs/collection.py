@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import langcodes
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from language_packs import scripts
 from language_packs.schema import (
     Override,
     Pack,
@@ -113,7 +114,7 @@ class Packs:
         return tuple(self.folders[each] for each in reversed(self._line(tag)))
 
     def _packs(self, tag: str) -> Pack:
-        merged: dict[str, Any] = {}
+        merged = scripts.defaults(tag)
         overrides: dict[str, Override] = {}
         for ancestor in reversed(self._line(tag)):
             said = self._pack_file(ancestor).model_dump(by_alias=True, exclude_unset=True, exclude={"inherits", "base"})

@@ -41,7 +41,7 @@ class _Frozen(BaseModel):
 class SubtitleRules(_Frozen):
     """How text is set for a viewer to read it in time; defaults: Netflix Timed Text Style Guide.
 
-    What a pack does not say is its script's, see :func:`language_packs.scripts.subtitle_rules`.
+    What a pack does not say is its script's, see :func:`language_packs.scripts.defaults`.
     """
 
     characters_per_second: float = Field(default=17.0, gt=0, allow_inf_nan=False)

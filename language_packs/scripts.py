@@ -8,12 +8,12 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import langcodes
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from language_packs.schema import Pack, PackError, SubtitleRules
+from language_packs.schema import PackError, SubtitleRules
 
 _FILE = Path(__file__).with_name("scripts.toml")
 
@@ -42,26 +42,16 @@ def script_code(tag: str) -> str:
     return code
 
 
-def script(code: str) -> Script:
-    """Return what a script (ISO 15924, e.g. ``"Cyrl"``) decides.
+def defaults(tag: str) -> dict[str, Any]:
+    """Return what a pack need not say, as ``pack.toml`` would say it; nothing where its script is not known.
 
     Raises:
-        PackError: ``scripts.toml`` says nothing of it.
+        PackError: the tag is not BCP-47, or CLDR knows no script of the language.
     """
-    scripts = _scripts()
-    if code not in scripts:
-        raise PackError(f"scripts.toml says nothing of the script {code!r}; there are: {', '.join(sorted(scripts))}")
-    return scripts[code]
-
-
-def subtitle_rules(pack: Pack) -> SubtitleRules:
-    """Return a pack's subtitle rules; what it does not say is its script's.
-
-    Raises:
-        PackError: the language's script is unknown or not in ``scripts.toml``.
-    """
-    said = {name: getattr(pack.subtitles, name) for name in pack.subtitles.model_fields_set}
-    return script(script_code(pack.tag)).subtitles.model_copy(update=said)
+    script = _scripts().get(script_code(tag))
+    if script is None:
+        return {}
+    return {"direction": script.direction, "subtitles": script.subtitles.model_dump(exclude_unset=True)}
 
 
 @cache
