@@ -1,0 +1,84 @@
+"""The data that flows between stages: frozen, typed, and nothing but metadata and relative paths.
+
+Arrays, sound and pictures live in files beside the artifact's manifest; an artifact names them by a path relative
+to its folder, which the store binds when it hands the artifact out (:meth:`Artifact.at`, :meth:`Artifact.file`).
+All times are integer milliseconds on the clip's own clock unless a name says otherwise.
+"""
+
+from stages.artifacts.base import Artifact, Record
+from stages.artifacts.checked import Inspection, LineCheck, Mixdown, MixLevels
+from stages.artifacts.clip import Clip, Media, PictureStream, Separation, SoundStream, SourceVideo
+from stages.artifacts.heard import Diarization, Line, Transcript, Turn, Unprocessed, Word
+from stages.artifacts.said import (
+    Cast,
+    Phone,
+    Plan,
+    PlannedLine,
+    Reading,
+    ReadLine,
+    Script,
+    ScriptLine,
+    Speech,
+    SpokenLine,
+    VoiceSettings,
+)
+from stages.artifacts.seen import (
+    Face,
+    FaceTrack,
+    FaceTurn,
+    LineClosures,
+    PersonalVisemes,
+    Picture,
+    Redrawn,
+    SpeakerFaces,
+    SpeakerHabits,
+    Trajectory,
+    Unsynced,
+    Viseme,
+    VisemeHabit,
+)
+
+__all__ = [
+    "Artifact",
+    "Cast",
+    "Clip",
+    "Diarization",
+    "Face",
+    "FaceTrack",
+    "FaceTurn",
+    "Inspection",
+    "Line",
+    "LineCheck",
+    "LineClosures",
+    "Media",
+    "MixLevels",
+    "Mixdown",
+    "PersonalVisemes",
+    "Phone",
+    "Picture",
+    "PictureStream",
+    "Plan",
+    "PlannedLine",
+    "ReadLine",
+    "Reading",
+    "Record",
+    "Redrawn",
+    "Script",
+    "ScriptLine",
+    "Separation",
+    "SoundStream",
+    "SourceVideo",
+    "SpeakerFaces",
+    "SpeakerHabits",
+    "Speech",
+    "SpokenLine",
+    "Trajectory",
+    "Transcript",
+    "Turn",
+    "Unprocessed",
+    "Unsynced",
+    "Viseme",
+    "VisemeHabit",
+    "VoiceSettings",
+    "Word",
+]

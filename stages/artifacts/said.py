@@ -1,0 +1,131 @@
+"""What the dub says: the script, the voices, the plan and the speech."""
+
+from __future__ import annotations
+
+from stages.artifacts.base import Artifact, Record
+
+
+class ScriptLine(Record):
+    """One line to be spoken in the target language, in the slot of its source line."""
+
+    id: int
+    speaker: str
+    start_ms: int
+    end_ms: int
+    source_text: str
+    text: str
+    flags: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    """Shorter ways of saying the same, longest first."""
+    full_text: str | None = None
+    """The whole translation, where ``text`` is an alternative that was chosen because it fits; else None."""
+
+
+class Script(Artifact):
+    """The translation of a transcript."""
+
+    source: str
+    target: str
+    route: tuple[str, ...]
+    """Engines in the order they were applied, e.g. ``("bergamot en>pt-BR", "apertium pt>es")``."""
+    lines: tuple[ScriptLine, ...]
+
+
+class ReadLine(Record):
+    """How a line is read: its phones and how long the synthesiser takes for it unhurried."""
+
+    id: int
+    ipa: str
+    """espeak-ng IPA with stress marks and punctuation."""
+    duration_ms: int
+    """Length at speed 1, leading and trailing silence included."""
+    lead_ms: int
+    """Silence before the first phone at speed 1."""
+    tail_ms: int
+    """Silence after the last phone at speed 1."""
+
+
+class Reading(Artifact):
+    """Every line of a script as phones, with measured durations."""
+
+    engine: str
+    lines: tuple[ReadLine, ...]
+
+
+class PlannedLine(Record):
+    """Where a line is spoken, and how fast."""
+
+    id: int
+    start_ms: int
+    """When its first phone sounds."""
+    end_ms: int
+    """When its last phone has ended."""
+    rate: float
+    """Speed relative to the synthesiser's unhurried reading; above 1 is faster."""
+    flags: tuple[str, ...] = ()
+
+
+class Plan(Artifact):
+    """The timing of a dub."""
+
+    lines: tuple[PlannedLine, ...]
+
+
+class VoiceSettings(Record):
+    """How one speaker is voiced for the whole video."""
+
+    speaker: str
+    voice: str
+    warp: float
+    """Vocal-tract length factor applied to the spectral envelope's frequency axis; 1 leaves it alone."""
+    f0_mean_log_hz: float
+    """Mean of ln F0 of the speaker's own voiced frames."""
+    f0_std_log: float
+    similarity_unmatched: float
+    """Cosine of the speaker embeddings: synthesiser's own voice against the speaker."""
+    similarity_matched: float
+    """The same after matching."""
+
+
+class Cast(Artifact):
+    """A voice for every speaker."""
+
+    voices: tuple[VoiceSettings, ...]
+    spectra: str = "spectra.npz"
+    """Per speaker name: float64 (bins,) long-term log-spectrum correction of the matched voice, in nepers."""
+
+
+class Phone(Record):
+    """A phone (IPA, length and nasalisation marks attached) and when it sounds, on the clip's clock."""
+
+    ipa: str
+    start_ms: int
+    end_ms: int
+
+
+class SpokenLine(Record):
+    """One synthesised line, placed in time."""
+
+    id: int
+    speaker: str
+    sound: str
+    """Mono 16-bit WAV at ``Speech.rate_hz``; its first sample is at ``sound_start_ms``."""
+    sound_start_ms: int
+    start_ms: int
+    """Onset of the first phone."""
+    end_ms: int
+    """End of the last phone."""
+    rate: float
+    phones: tuple[Phone, ...]
+    similarity: float
+    """Cosine of this line's speaker embedding with its speaker's."""
+    flags: tuple[str, ...] = ()
+
+
+class Speech(Artifact):
+    """The spoken dub, line by line."""
+
+    language: str
+    engine: str
+    rate_hz: int
+    lines: tuple[SpokenLine, ...]
