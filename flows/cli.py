@@ -228,15 +228,16 @@ def languages(pack: PackFolders = None, as_json: Json = False) -> None:
     from rich.table import Table
 
     shown = Table(box=None)
-    for heading in ("tag", "name", "transcribe", "translated from", "spoken by", "lips", "dubbed here"):
+    for heading in ("tag", "name", "phones", "heard", "translated from", "spoken by", "dubbed here"):
         shown.add_column(heading)
     for row in rows:
-        sources = row["translate_from"]
+        sources = list(row["translate_from"])
         few = " ".join(sources) if len(sources) < _FEW else f"{len(sources)} languages"
-        dubbed = "yes" if sources and row["speak"] else "no"
-        cells = [row["tag"], row["name"], ",".join(row["transcribe"]), few, ",".join(row["speak"])]
-        shown.add_row(*cells, ",".join(row["lipsync"]), dubbed)
+        spoken = ", ".join(f"{engine} ({quality})" for engine, quality in row["speak"].items())
+        heard = "yes" if row["transcribe"] else ""
+        shown.add_row(row["tag"], row["name"], row["phones"], heard, few, spoken, "yes" if few and spoken else "")
     Console().print(shown)
+    print(f"{len(rows)} languages. Lips and subtitles: all of them. Engines and routes: dubwright languages --json")
 
 
 @app.command(epilog="Example: dubwright doctor")

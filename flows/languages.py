@@ -14,10 +14,11 @@ from stages.translate import routes
 def table(packs: Packs) -> list[dict[str, Any]]:
     """Return one row per language pack.
 
-    ``tag, name, direction``; ``transcribe``, ``speak``, ``lipsync`` and ``subtitles``: the engines that do it here;
-    ``translate_from`` and ``translate_to``: tags; ``phones``: what turns text into phones.
+    ``tag, name, direction``; ``phones``: what turns text into phones; ``transcribe``, ``lipsync``, ``subtitles``: the
+    engines that do it here; ``speak``: those that speak it, and how well; ``translate_from`` and ``translate_to``: by
+    tag, the engines on the way.
     """
-    pairs = translate.possible_pairs()
+    pairs, hops = translate.possible_pairs(), translate.available_hops()
     rows = []
     for tag in packs.tags:
         pack = packs.load(tag)
@@ -28,11 +29,16 @@ def table(packs: Packs) -> list[dict[str, Any]]:
                 "direction": pack.direction,
                 "phones": pack.g2p.engine,
                 "transcribe": ["faster-whisper"] if closest(tag, routes.sources()) else [],
-                "translate_from": sorted({source for source, target in pairs if target == tag}),
-                "translate_to": sorted({target for source, target in pairs if source == tag}),
-                "speak": list(engines_for(tag)),
+                "translate_from": {source: _engines(source, tag, hops) for source, target in pairs if target == tag},
+                "translate_to": {target: _engines(tag, target, hops) for source, target in pairs if source == tag},
+                "speak": engines_for(tag),
                 "lipsync": ["mesh"],
                 "subtitles": ["pysubs2"],
             }
         )
     return rows
+
+
+def _engines(source: str, target: str, hops: tuple[routes.Hop, ...]) -> list[str]:
+    found = routes.route(source, target, hops)
+    return list(dict.fromkeys(hop.engine for hop in found.hops)) if found else []

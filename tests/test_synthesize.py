@@ -101,8 +101,11 @@ def test_an_unknown_engine_is_one_line() -> None:
         synthesize.engine_spec("espeak")
 
 
-@pytest.mark.parametrize(("tag", "engines"), [("pt-BR", ("kokoro",)), ("EN", ("kokoro",)), ("ja", ()), ("zxx", ())])
-def test_engines_for(tag: str, engines: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("tag", "engines"),
+    [("pt-BR", {"kokoro": "good"}), ("EN", {"kokoro": "good"}), ("sv", {"kokoro": "rough"}), ("ja", {}), ("zxx", {})],
+)
+def test_engines_for(tag: str, engines: dict[str, str]) -> None:
     assert synthesize.engines_for(tag) == engines
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -66,6 +66,11 @@ class Synthesizer(Protocol):
         ...
 
 
+Quality = Literal["good", "rough"]
+"""How well a language is spoken: rough has every sixth to third character misheard."""
+_GOOD_CER = 0.15
+
+
 @dataclass(frozen=True)
 class Voice:
     """One voice of a synthesiser."""
@@ -87,7 +92,7 @@ class EngineSpec:
     """Name in ``models.toml``."""
     voices: Mapping[str, Voice]
     cer: Mapping[str, float]
-    """Primary language subtag -> character error rate of back-transcription, measured: what it can speak."""
+    """Primary language subtag -> character error rate of back-transcription, mean of the voices: what it can speak."""
 
 
 def _load_kokoro() -> Synthesizer:
@@ -105,7 +110,46 @@ ENGINES: Mapping[str, EngineSpec] = {
             "jf_gongitsune+jf_alpha": Voice(249.0, 0.23, 0.011),
             "jm_kumo": Voice(95.0, 0.16, 0.0),
         },
-        cer={"en": 0.01, "pt": 0.01, "es": 0.0, "fr": 0.02, "it": 0.0, "de": 0.01},
+        # `python -m bench.speaking`. Not listed, above .30: cy da is sq mt vi ar hi mr bn te ml.
+        cer={
+            "en": 0.01,
+            "es": 0.0,
+            "id": 0.03,
+            "pt": 0.03,
+            "de": 0.03,
+            "ro": 0.05,
+            "hr": 0.06,
+            "bs": 0.06,
+            "bg": 0.07,
+            "pl": 0.07,
+            "sl": 0.07,
+            "sr": 0.07,
+            "it": 0.07,
+            "tr": 0.07,
+            "ru": 0.08,
+            "fi": 0.08,
+            "nl": 0.08,
+            "ca": 0.08,
+            "et": 0.11,
+            "mk": 0.11,
+            "sk": 0.12,
+            "nb": 0.12,
+            "lv": 0.12,
+            "fr": 0.12,
+            "uk": 0.13,
+            "hu": 0.13,
+            "cs": 0.13,
+            "sw": 0.14,
+            "kk": 0.16,
+            "gl": 0.16,
+            "sv": 0.18,
+            "eu": 0.19,
+            "ta": 0.19,
+            "el": 0.19,
+            "lt": 0.21,
+            "az": 0.21,
+            "af": 0.29,
+        },
     ),
 }
 
@@ -123,9 +167,14 @@ def engine_spec(name: str) -> EngineSpec:
     return ENGINES[name]
 
 
-def engines_for(tag: str) -> tuple[str, ...]:
-    """Return the engines that speak a language, given its BCP-47 tag."""
-    return tuple(name for name, spec in ENGINES.items() if tag.split("-")[0].lower() in spec.cer)
+def engines_for(tag: str) -> dict[str, Quality]:
+    """Return the engines that speak a language, given its BCP-47 tag, and how well."""
+    language = tag.split("-")[0].lower()
+    return {
+        name: "good" if spec.cer[language] < _GOOD_CER else "rough"
+        for name, spec in ENGINES.items()
+        if language in spec.cer
+    }
 
 
 def cast(
