@@ -16,6 +16,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from flows import packs
+from flows.options import Json, PackFolders
 from language_packs import PackError, Packs
 from stages.errors import DubwrightError, InputError
 
@@ -31,16 +33,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(rich_markup_mode=None, help="List, fetch and verify the weights that the engines need.")
 app.add_typer(models_app, name="models")
-
-PackFolders = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--pack",
-        metavar="DIR",
-        help="Folder with a language pack, or with several, beside the built-in ones; repeatable.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs, nothing else.")]
+app.add_typer(packs.app, name="packs")
 
 
 @app.callback()

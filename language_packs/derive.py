@@ -204,6 +204,18 @@ def articulations(segment: str, overrides: Mapping[str, Override] = MappingProxy
     return _merged(seen or phases[:1]) or (_LEAVES_LIPS_ALONE,)
 
 
+def unknown_signs(segment: str, overrides: Mapping[str, Override] = MappingProxyType({})) -> tuple[str, ...]:
+    """Return the letters of a segment that neither a pack nor the tables know: they look like their nearest."""
+    bare = unicodedata.normalize("NFD", _NOT_SEEN.sub("", segment))
+    if bare in overrides:
+        return ()
+    known = {base + marks: base + marks in overrides or base in overrides for base, marks in _sounds(bare)}
+    signs = (sign for sign, is_override in known.items() if not is_override)
+    return tuple(
+        sign for sign in signs if _derived(unicodedata.normalize("NFC", sign)) is None and not _derived(sign[0])
+    )
+
+
 def _sounds(bare: str) -> list[tuple[str, str]]:
     """Split into (base letter, its combining marks and modifier letters)."""
     sounds: list[tuple[str, str]] = []
