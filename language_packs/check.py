@@ -1,8 +1,8 @@
 """Is a pack right? Its own statements, and what it makes of real text.
 
-The goals are those of any language: every phone has a look, lips meet in 2-25 % of the phones (German has 3.6 %, Basque
-2.2 %: p b m are rare there; fewer or more mean that letters are lost or taken for other sounds), people utter 8-20 phones a second, no word of the text is lost,
-and none is spelt out.
+The goals are those of any language: every phone has a look, lips meet in 2-25 % of the phones (3.6 % in German, 2.2 %
+in Basque, where p b m are rare; fewer or more mean that letters are lost or taken for other sounds), people utter 8-20
+phones a second, no word of the text is lost, and none is spelt out.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def test_phones_without_a_letter_are_not_seen():
     ("ipa", "rate", "said"),
     [
         ("", 13, "no phones"),
-        ("tatata", 13, "closing share 0.0% is not 5%-25%"),
+        ("tatata", 13, "closing share 0.0% is not 2%-25%"),
         ("papapa", 13, "closing share 50.0%"),
         ("tapatatatata", 30, "30 phones/s is not 8-20"),
         ("tapatatatata", 5, "5 phones/s is not 8-20"),
