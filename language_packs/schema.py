@@ -52,7 +52,7 @@ class SubtitleRules(_Frozen):
     max_ms: int = Field(default=7000, gt=0)
     """Longest time a cue stays on the screen."""
     breaks: Literal["spaces", "characters"] = "spaces"
-    """Where a line may break: at spaces, or, in a script without any, between any two characters."""
+    """Where a line may break: at spaces, or, in a script without them between words, between any two characters."""
     no_break_after: tuple[str, ...] = ()
     """Words in lower case that belong to the next one (articles, prepositions); characters where ``breaks`` says so."""
     no_break_before: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class SubtitleRules(_Frozen):
 class G2P(_Frozen):
     """How text becomes phones."""
 
-    engine: Literal["espeak", "epitran"] = "espeak"
+    engine: Literal["espeak", "epitran", "g2p2"] = "espeak"
     code: str
     """A voice of espeak-ng (``pt-br``) or a language of Epitran (``hau-Latn``)."""
     segmenter: str = ""

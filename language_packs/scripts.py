@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from language_packs.schema import PackError, SubtitleRules
 
 _FILE = Path(__file__).with_name("scripts.toml")
+_ANCIENT = {"grc": "Grek"}
+"""Where CLDR names the oldest script of a language: for Ancient Greek the Cypriot syllabary."""
 
 
 class Script(BaseModel):
@@ -34,9 +36,10 @@ def script_code(tag: str) -> str:
         PackError: the tag is not BCP-47, or CLDR knows no script of the language.
     """
     try:
-        code = langcodes.Language.get(tag).maximize().script
+        language = langcodes.Language.get(tag)
     except langcodes.LanguageTagError:
         raise PackError(f"{tag!r} is not a language tag (BCP-47, e.g. en or pt-BR)") from None
+    code = language.script or _ANCIENT.get(language.language or "") or language.maximize().script
     if not code or tag == "und":
         raise PackError(f"no script is known for {tag!r}; write it in the tag, e.g. {tag or 'und'}-Latn")
     return code

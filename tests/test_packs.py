@@ -21,8 +21,9 @@ def test_the_portuguese_base_is_not_a_language_of_its_own():
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        ("pt", "pt-BR"), ("PT_br", "pt-BR"), ("por", "pt-BR"), ("pt-PT", "pt-BR"),
-        ("en-US", "en"), ("en-GB", "en"), ("es-MX", "es"), ("fr-CA", "fr"), ("de-AT", "de"), ("cat", "ca"),
+        ("pt", "pt-BR"), ("PT_br", "pt-BR"), ("por", "pt-BR"), ("pt-PT", "pt-PT"), ("pt-AO", "pt-PT"),
+        ("en-US", "en"), ("en-GB", "en-GB"), ("en-AU", "en-GB"), ("es-MX", "es-419"), ("es-ES", "es"),
+        ("fr-CA", "fr-CA"), ("de-AT", "de"), ("cat", "ca"), ("zh-CN", "zh"), ("ja-JP", "ja"), ("iw", "he"),
     ],
 )  # fmt: skip
 def test_the_closest_variant_serves(asked, found):

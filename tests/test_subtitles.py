@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from language_packs import SubtitleRules, load_pack
+from language_packs.scripts import defaults
 from stages.artifacts import Line, Phone, Script, ScriptLine, Speech, SpokenLine, Transcript, Word
 from stages.subtitles import Cue, TimedWord, cues_for, dub_cues, source_cues, write_ass, write_srt, write_vtt
 
@@ -22,6 +23,10 @@ def words(text: str, start_ms: int = 0, each_ms: int = 400) -> list[TimedWord]:
         TimedWord(text=word, start_ms=start_ms + n * each_ms, end_ms=start_ms + (n + 1) * each_ms)
         for n, word in enumerate(text.split())
     ]
+
+
+def said(text: str) -> list[TimedWord]:
+    return [TimedWord(text=text, start_ms=0, end_ms=10_000)]
 
 
 class TestBreaking:
@@ -52,6 +57,84 @@ class TestBreaking:
     def test_a_word_longer_than_a_line_is_not_cut(self):
         (cue,) = cues_for([words("Donaudampfschifffahrtsgesellschaft")], RULES)
         assert cue.lines == ("Donaudampfschifffahrtsgesellschaft",)
+
+    def test_an_article_stays_with_its_noun_and_a_particle_with_its_verb(self):
+        spoken = [words("I gave the little dog")]
+        plain = SubtitleRules(characters_per_line=14)
+        assert cues_for(spoken, plain)[0].lines == ("I gave the", "little dog")
+        for said in ({"no_break_after": ("the",)}, {"no_break_before": ("little",)}):
+            assert cues_for(spoken, plain.model_copy(update=said))[0].lines == ("I gave", "the little dog")
+
+    def test_the_full_stop_of_a_title_is_no_end_of_a_sentence(self):
+        (cue,) = cues_for(
+            [words("Yesterday Mr. Smith went out")],
+            load_pack("en").subtitles.model_copy(update={"characters_per_line": 20}),
+        )
+        assert cue.lines == ("Yesterday", "Mr. Smith went out")
+
+    def test_a_cue_does_not_end_with_an_article_either(self):
+        text = "one two three four the five six seven eight"
+        rules = SubtitleRules(characters_per_line=22, lines=1)
+        assert [cue.text for cue in cues_for([words(text)], rules)] == [
+            "one two three four the",
+            "five six seven eight",
+        ]
+        torn = rules.model_copy(update={"no_break_after": ("the",)})
+        assert not any(cue.text.endswith(" the") for cue in cues_for([words(text)], torn))
+
+    @pytest.mark.parametrize("quoted", ["「the」", "The,", "THE"])
+    def test_but_a_rule_gives_way_where_the_text_would_not_fit(self, quoted):
+        rules = SubtitleRules(characters_per_line=8, no_break_after=("the",), no_break_before=("the",))
+        cues = cues_for([words(f"abcdefgh {quoted} abcdefgh")], rules)
+        assert " ".join(line for cue in cues for line in cue.lines) == f"abcdefgh {quoted} abcdefgh"
+
+    def test_japanese_breaks_between_characters_but_no_line_begins_with_what_closes(self):
+        rules = load_pack("ja").subtitles
+        text = "人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等だ。「ちょっと待って」と言った。"
+        cues = cues_for([said(text)], rules)
+        lines = [line for cue in cues for line in cue.lines]
+        assert "".join(lines) == text
+        assert max(map(len, lines)) <= 13
+        assert all(len(cue.lines) <= 2 for cue in cues)
+        assert not any(line[0] in "、。」っょー" or line[-1] in "「（" for line in lines)
+        assert [cue.start_ms for cue in cues] == sorted({cue.start_ms for cue in cues})
+
+    @pytest.mark.parametrize(
+        ("tag", "text", "never_first", "never_last"),
+        [
+            ("th", "มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ ต่างมีเหตุผลและมโนธรรม", "ะาำ์ิีึืุู่้็ั", "เแโใไ"),
+            ("lo", "ມະນຸດທຸກຄົນເກີດມາມີກຽດສັກສີສິດທິເສລີພາບແລະຄວາມສະເໝີພາບເທົ່າທຽມກັນ", "ະາຳິີຶືຸູ່້ົັ", "ເແໂໃໄ"),
+            ("km", "មនុស្សទាំងអស់កើតមកមានសេរីភាពនិងសមភាពក្នុងផ្នែកសេចក្ដីថ្លៃថ្នូរនិងសិទ្ធិ", "ាិីុូើេៃំះ់្ៗ។", "្"),
+            ("my", "လူတိုင်းသည်တူညီလွတ်လပ်သောဂုဏ်သိက္ခာဖြင့်လည်းကောင်းမွေးဖွားလာသူများဖြစ်သည်။", "ာိီုူေဲံး်္။", "္"),
+        ],
+    )
+    def test_a_script_with_spaces_between_phrases_breaks_there_or_between_letters_with_their_marks(
+        self, tag, text, never_first, never_last
+    ):
+        rules = SubtitleRules(**defaults(tag)["subtitles"])
+        lines = [line for cue in cues_for([said(text)], rules) for line in cue.lines]
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+        assert len(lines) > 1 and max(map(len, lines)) <= 35
+        assert not any(line[0] in never_first or line[-1] in never_last for line in lines)
+
+    def test_a_space_between_thai_phrases_is_where_the_line_breaks(self):
+        (cue,) = cues_for([said("ต่างมีเหตุผลและมโนธรรม และควรปฏิบัติต่อกัน")], SubtitleRules(**defaults("th")["subtitles"]))
+        assert cue.lines == ("ต่างมีเหตุผลและมโนธรรม", "และควรปฏิบัติต่อกัน")
+
+    @given(st.text("あっ、。「」ー中a1 ", min_size=1, max_size=80))
+    def test_text_without_spaces_keeps_every_character_and_its_order(self, text):
+        rules = load_pack("ja").subtitles
+        cues = cues_for([said(text)], rules)
+        assert "".join("".join(cue.lines) for cue in cues).replace(" ", "") == text.replace(" ", "")
+        assert all(a.end_ms <= b.start_ms or b.start_ms == a.start_ms for a, b in pairwise(cues))
+
+    def test_recognised_words_of_chinese_are_joined_without_spaces(self):
+        spoken = [
+            TimedWord(text=part, start_ms=n * 500, end_ms=n * 500 + 500)
+            for n, part in enumerate(["人人", "生而", "自由。"])
+        ]
+        (cue,) = cues_for([spoken], load_pack("zh").subtitles)
+        assert (cue.lines, cue.start_ms) == (("人人生而自由。",), 0)
 
     def test_lines_without_words_have_no_cue(self):
         assert cues_for([[], []], RULES) == ()

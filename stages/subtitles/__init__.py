@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from language_packs import SubtitleRules
 from stages.artifacts import Record, Script, Speech, Transcript
-from stages.subtitles.breaking import broken, pieces
+from stages.subtitles.breaking import broken, pieces, units
 
 if TYPE_CHECKING:
     from pysubs2 import SSAFile
@@ -18,7 +18,7 @@ _VTT_ENTITIES = MappingProxyType(str.maketrans({"&": "&amp;", "<": "&lt;", ">": 
 
 
 class TimedWord(Record):
-    """A word as it is read, and when it sounds."""
+    """A word as it is read, with the space before it if it has one, and when it sounds."""
 
     text: str
     start_ms: int
@@ -41,7 +41,7 @@ class Cue(Record):
 def source_cues(transcript: Transcript, rules: SubtitleRules) -> tuple[Cue, ...]:
     """Return subtitles of the source, at the recognised words' times."""
     lines = [
-        tuple(TimedWord(text=word.text.strip(), start_ms=word.start_ms, end_ms=word.end_ms) for word in line.words)
+        tuple(TimedWord(text=word.text, start_ms=word.start_ms, end_ms=word.end_ms) for word in line.words)
         for line in transcript.lines
     ]
     return cues_for(lines, rules)
@@ -51,7 +51,7 @@ def dub_cues(script: Script, speech: Speech, rules: SubtitleRules) -> tuple[Cue,
     """Return subtitles of the dub; a word's share of its line's phones follows from its letters."""
     texts: Mapping[int, str] = {line.id: line.text for line in script.lines}
     lines = [
-        _spread(texts[line.id].split(), [phone.start_ms for phone in line.phones], line.start_ms, line.end_ms)
+        _spread(units(texts[line.id], rules), [phone.start_ms for phone in line.phones], line.start_ms, line.end_ms)
         for line in speech.lines
     ]
     return cues_for(lines, rules)
@@ -112,14 +112,38 @@ def _literal(text: str) -> str:
 
 
 def _split(line: Sequence[TimedWord], rules: SubtitleRules) -> list[tuple[Sequence[TimedWord], tuple[str, ...]]]:
-    words = [word.text for word in line]
+    timed = _timed_units(line, rules)
+    texts = [unit.text for unit in timed]
     groups = []
     first = 0
-    for count in pieces(words, rules):
-        group = line[first : first + count]
-        groups.append((group, broken(words[first : first + count], rules)))
+    for count in pieces(texts, rules):
+        groups.append((timed[first : first + count], broken(texts[first : first + count], rules)))
         first += count
     return groups
+
+
+def _timed_units(words: Sequence[TimedWord], rules: SubtitleRules) -> Sequence[TimedWord]:
+    """Return what no line break may cut, with its times: a character's share of its word is as long as any other's."""
+    if rules.breaks == "spaces":
+        return [word.model_copy(update={"text": f" {word.text.strip()}"}) for word in words if word.text.strip()]
+    stretches = [(word, _signs(word.text)) for word in words]
+    starts_ms = [
+        word.start_ms + (word.end_ms - word.start_ms) * number / count
+        for word, count in stretches
+        for number in range(count)
+    ]
+    timed = []
+    first = 0
+    for text in units("".join(word.text for word in words), rules):
+        last = first + _signs(text)
+        end_ms = starts_ms[last] if last < len(starts_ms) else words[-1].end_ms
+        timed.append(TimedWord(text=text, start_ms=round(starts_ms[first]), end_ms=round(end_ms)))
+        first = last
+    return timed
+
+
+def _signs(text: str) -> int:
+    return len("".join(text.split()))
 
 
 def _spread(words: Sequence[str], phone_starts_ms: Sequence[int], start_ms: int, end_ms: int) -> tuple[TimedWord, ...]:
