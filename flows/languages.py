@@ -19,9 +19,11 @@ def table(packs: Packs) -> list[dict[str, Any]]:
     tag, the engines on the way.
     """
     pairs, hops = translate.possible_pairs(), translate.available_hops()
+    reachable = {target for _, target in pairs}
     rows = []
     for tag in packs.tags:
         pack = packs.load(tag)
+        variant_of = closest(tag, reachable)
         rows.append(
             {
                 "tag": tag,
@@ -29,7 +31,9 @@ def table(packs: Packs) -> list[dict[str, Any]]:
                 "direction": pack.direction,
                 "phones": pack.g2p.engine,
                 "transcribe": ["faster-whisper"] if closest(tag, routes.sources()) else [],
-                "translate_from": {source: _engines(source, tag, hops) for source, target in pairs if target == tag},
+                "translate_from": {
+                    source: _engines(source, tag, hops) for source, target in pairs if target == variant_of
+                },
                 "translate_to": {target: _engines(tag, target, hops) for source, target in pairs if source == tag},
                 "speak": engines_for(tag),
                 "lipsync": ["mesh"],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from language_packs import PARAMETERS, PackError, available, load_pack
+from flows.languages import table
+from language_packs import PARAMETERS, PackError, available, installed, load_pack
 from language_packs.derive import articulations
 
 LANGUAGES = ("ca", "de", "en", "es", "fr", "gl", "it", "pt-BR")
@@ -84,3 +85,9 @@ def test_every_segment_has_complete_targets_and_dominances(tag):
             assert all(0 <= value <= 1 for value in phase.targets.values())
             assert all(weight >= 0 for weight in phase.dominances.values())
             assert phase.viseme
+
+
+def test_a_variant_is_listed_as_translated_into_where_its_language_is():
+    rows = {row["tag"]: row for row in table(installed())}
+    for variant, language in (("en-GB", "en"), ("es-419", "es"), ("fr-CA", "fr"), ("pt-PT", "pt-BR")):
+        assert rows[variant]["translate_from"].keys() == rows[language]["translate_from"].keys()

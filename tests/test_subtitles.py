@@ -121,11 +121,41 @@ class TestBreaking:
         (cue,) = cues_for([said("ต่างมีเหตุผลและมโนธรรม และควรปฏิบัติต่อกัน")], SubtitleRules(**defaults("th")["subtitles"]))
         assert cue.lines == ("ต่างมีเหตุผลและมโนธรรม", "และควรปฏิบัติต่อกัน")
 
-    @given(st.text("あっ、。「」ー中a1 ", min_size=1, max_size=80))
+    def test_words_marked_by_zero_width_spaces_are_not_cut_and_the_marks_are_left_out(self):
+        marked = [
+            "มนุษย์",
+            "ทั้งหลาย",
+            "เกิด",
+            "มา",
+            "มี",
+            "อิสระ",
+            "และ",
+            "เสมอภาค",
+            "กัน",
+            "ใน",
+            "เกียรติ",
+            "ศักดิ์",
+            "และ",
+            "สิทธิ",
+        ]
+        rules = load_pack("th").subtitles
+        (cue,) = cues_for([said("\u200b".join(marked))], rules)
+        assert "".join(cue.lines) == "".join(marked)
+        assert max(map(len, cue.lines)) <= 35
+        assert cue.lines[1] in {"".join(marked[number:]) for number in range(len(marked))}
+
+    def test_a_single_zero_width_space_does_not_make_the_rest_one_long_word(self):
+        text = "あ" * 30
+        lines = [line for cue in cues_for([said(f"い\u200b{text}")], load_pack("ja").subtitles) for line in cue.lines]
+        assert "".join(lines) == f"い{text}" and max(map(len, lines)) <= 13
+
+    @given(st.text("あっ、。「」ー中a1 \u200b", min_size=1, max_size=80))
     def test_text_without_spaces_keeps_every_character_and_its_order(self, text):
         rules = load_pack("ja").subtitles
         cues = cues_for([said(text)], rules)
-        assert "".join("".join(cue.lines) for cue in cues).replace(" ", "") == text.replace(" ", "")
+        assert "".join("".join(cue.lines) for cue in cues).replace(" ", "") == text.replace(" ", "").replace(
+            "\u200b", ""
+        )
         assert all(a.end_ms <= b.start_ms or b.start_ms == a.start_ms for a, b in pairwise(cues))
 
     def test_recognised_words_of_chinese_are_joined_without_spaces(self):
@@ -173,6 +203,17 @@ class TestFromArtifacts:
         transcript = Transcript(language="en", language_probability=1, lines=(line,), unprocessed=())
         (cue,) = source_cues(transcript, load_pack("en").subtitles)
         assert cue == Cue(start_ms=0, end_ms=833, lines=("a b",))
+
+    def test_the_dub_s_keep_the_words_that_zero_width_spaces_mark(self):
+        text = "มนุษย์\u200bทั้งหลาย\u200bเกิด\u200bมา\u200bมี\u200bอิสระ\u200bและ\u200bเสมอภาค\u200bกัน"
+        slot = ScriptLine(id=1, speaker="S1", start_ms=0, end_ms=4000, source_text="x", text=text)
+        line = SpokenLine(
+            id=1, speaker="S1", sound="", sound_start_ms=0, start_ms=0, end_ms=4000, rate=1, phones=(), similarity=1
+        )
+        speech = Speech(language="th", engine="kokoro", rate_hz=24000, lines=(line,))
+        (cue,) = dub_cues(Script(source="en", target="th", route=(), lines=(slot,)), speech, load_pack("th").subtitles)
+        assert cue.lines == ("มนุษย์ทั้งหลายเกิดมา", "มีอิสระและเสมอภาคกัน")
+        assert (cue.start_ms, cue.end_ms) == (0, 4000)
 
     def test_the_dub_s_follow_its_phones_not_its_slot(self):
         text = "Esta é a primeira frase do nosso texto. E esta é a segunda frase, que é bem mais longa."

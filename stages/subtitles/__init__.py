@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from language_packs import SubtitleRules
 from stages.artifacts import Record, Script, Speech, Transcript
-from stages.subtitles.breaking import broken, pieces, units
+from stages.subtitles.breaking import WORD_BREAK, broken, pieces, units
 
 if TYPE_CHECKING:
     from pysubs2 import SSAFile
@@ -54,7 +54,7 @@ def dub_cues(script: Script, speech: Speech, rules: SubtitleRules) -> tuple[Cue,
         _spread(units(texts[line.id], rules), [phone.start_ms for phone in line.phones], line.start_ms, line.end_ms)
         for line in speech.lines
     ]
-    return cues_for(lines, rules)
+    return _cues(lines, rules)
 
 
 def cues_for(lines: Sequence[Sequence[TimedWord]], rules: SubtitleRules) -> tuple[Cue, ...]:
@@ -65,6 +65,11 @@ def cues_for(lines: Sequence[Sequence[TimedWord]], rules: SubtitleRules) -> tupl
     longer, as far as the reading speed and the shortest time ask for it and the next cue allows it; at most
     ``max_ms``.
     """
+    return _cues([_timed_units(line, rules) for line in lines], rules)
+
+
+def _cues(lines: Sequence[Sequence[TimedWord]], rules: SubtitleRules) -> tuple[Cue, ...]:
+    """Return the cues for lines of what no line break may cut."""
     groups = [(group, text) for line in lines if line for group, text in _split(line, rules)]
     groups.sort(key=lambda entry: entry[0][0].start_ms)
     cues = []
@@ -112,12 +117,11 @@ def _literal(text: str) -> str:
 
 
 def _split(line: Sequence[TimedWord], rules: SubtitleRules) -> list[tuple[Sequence[TimedWord], tuple[str, ...]]]:
-    timed = _timed_units(line, rules)
-    texts = [unit.text for unit in timed]
+    texts = [unit.text for unit in line]
     groups = []
     first = 0
     for count in pieces(texts, rules):
-        groups.append((timed[first : first + count], broken(texts[first : first + count], rules)))
+        groups.append((line[first : first + count], broken(texts[first : first + count], rules)))
         first += count
     return groups
 
@@ -143,7 +147,7 @@ def _timed_units(words: Sequence[TimedWord], rules: SubtitleRules) -> Sequence[T
 
 
 def _signs(text: str) -> int:
-    return len("".join(text.split()))
+    return len("".join(text.replace(WORD_BREAK, "").split()))
 
 
 def _spread(words: Sequence[str], phone_starts_ms: Sequence[int], start_ms: int, end_ms: int) -> tuple[TimedWord, ...]:

@@ -25,19 +25,25 @@ _STACKED = "[\u1039\u17d2]\\S|[\u1000-\u102a]\u103a"
 """A Burmese or Khmer consonant under the one before it, a Burmese one that ends its syllable."""
 _SIGN = re.compile(rf"\s*(?:[{_LATIN}]+(?:[.,'’&:/-][{_LATIN}]+)*|\S(?:{_STACKED}|[{_MARKS}])*)")
 """A letter with its marks, or a number or word in Latin letters, with the spaces before it."""
+WORD_BREAK = "\u200b"
+"""Zero width space: where a word ends in a script that does not show it."""
+_WORD = re.compile(rf"\s*[^\s{WORD_BREAK}]+")
 
 
 def units(text: str, rules: SubtitleRules) -> list[str]:
     """Return the stretches of a text that no line break may cut, each with the space before it.
 
-    They are words where the script sets words apart; else characters, together with those that may not begin the
-    next line or end this one.
+    They are words where the script sets words apart or the text marks them with zero width spaces, which are left
+    out; else characters, together with those that may not begin the next line or end this one.
     """
     if rules.breaks == "spaces":
         return [f"{' ' * (number > 0)}{word}" for number, word in enumerate(text.split())]
+    text = " ".join(text.split())
+    marked = _WORD.findall(text) if WORD_BREAK in text else []
+    is_marked = bool(marked) and max(map(len, marked)) <= rules.characters_per_line
     found: list[str] = []
-    for sign in _SIGN.findall(" ".join(text.split())):
-        if found and (sign.strip() in rules.no_break_before or found[-1][-1] in rules.no_break_after):
+    for sign in marked if is_marked else _SIGN.findall(text.replace(WORD_BREAK, "")):
+        if found and (sign.lstrip()[0] in rules.no_break_before or found[-1][-1] in rules.no_break_after):
             found[-1] += sign
         else:
             found.append(sign)
