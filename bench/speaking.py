@@ -1,7 +1,7 @@
 """How well the synthesiser speaks each language: ``python -m bench.speaking [TAG ...]``.
 
-Article 1 of the Universal Declaration of Human Rights (tests/data), up to 260 characters, read at speed .95 by a male and a
-female voice, unmatched, and heard again by Whisper base, which is itself weak in many languages: character error rates.
+Article 1 of the Universal Declaration of Human Rights (tests/data), up to 260 characters, read at speed .95 by a male
+and a female voice, and heard by Whisper base, which is itself weak in many languages: character error rates.
 """
 
 from __future__ import annotations

@@ -258,10 +258,22 @@ def _derived(symbol: str) -> Articulation | None:
     return _vowel(symbol) if symbol in _VOWELS else None
 
 
+_SAME_SOUND = {
+    "ʣ": "z", "ʤ": "ʒ", "ʥ": "ʑ", "ʦ": "s", "ʧ": "ʃ", "ʨ": "ɕ", "ꭧ": "ʂ", "ꭦ": "ʐ", "ʩ": "ŋ", "ʪ": "s", "ʫ": "z",
+    "ȶ": "c", "ȡ": "ɟ", "ȵ": "ɲ", "ȴ": "ʎ", "ᶑ": "ɗ", "ꞎ": "ʂ", "ꞷ": "ʊ", "ɷ": "ʊ", "ɩ": "ɪ", "ʆ": "ʃ", "ʓ": "ʒ",
+    "ɿ": "ɨ", "ʅ": "ɨ", "ʮ": "y", "ʯ": "y", "ʇ": "ǀ", "ʗ": "ǃ", "ʖ": "ǁ", "ƛ": "l", "ƞ": "n", "ᴀ": "a", "ᴇ": "e",
+    "ε": "ɛ", "ʚ": "œ", "ɼ": "r", "ƥ": "ɓ", "ƭ": "ɗ", "ƈ": "ʄ", "ƙ": "ɠ", "ʠ": "ʛ", "λ": "l", "φ": "ɸ",
+}  # fmt: skip
+"""Ligatures, withdrawn and sinologists' letters -> the letter of today's IPA that the mouth shows."""
+
+
 @cache
 def _nearest(base: str) -> Articulation:
-    """Return the look of a sign outside the tables: the letter its Unicode name is built on, else a schwa."""
-    known = _derived(base)
+    """Return the look of a sign outside the tables: of the same sound's letter, else of the one its name is built on.
+
+    Every single letter of panphon 0.22's feature table is in the tables, so distances in features would add nothing.
+    """
+    known = _derived(_SAME_SOUND.get(base, base))
     if known is not None:
         return known
     name = unicodedata.name(base, "")

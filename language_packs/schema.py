@@ -66,11 +66,11 @@ class G2P(_Frozen):
 
     engine: Literal["espeak", "epitran", "g2p2"] = "espeak"
     code: str
-    """A voice of espeak-ng (``pt-br``) or a language of Epitran (``hau-Latn``)."""
+    """A voice of espeak-ng (``pt-br``), a language of Epitran (``hau-Latn``) or of g2p2 (``th``)."""
     segmenter: str = ""
     """What finds the words where the script leaves no spaces, or reads characters: see :mod:`language_packs.g2p`."""
     numbers: str = ""
-    """The language of num2words that reads digits where the engine does not."""
+    """The language whose number words (Unicode CLDR, else num2words) are used where the engine does not read digits."""
 
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -64,3 +64,7 @@ def test_threads_get_their_own_voice() -> None:
     for thread in threads:
         thread.join()
     assert found == [True] * 90
+
+
+def test_a_modifier_before_its_phone_belongs_to_it():
+    assert g2p.segments("ⁿda ᵐbo taʰk") == ["ⁿd", "a", "ᵐb", "o", "t", "aʰ", "k"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from language_packs import Pack, g2p
+from language_packs import Pack
 from stages import models, sound
 from stages.artifacts import (
     Cast,
@@ -27,6 +27,7 @@ from stages.artifacts import (
 )
 from stages.errors import MissingEngineError
 from stages.progress import Progress
+from stages.reading import read_line
 from stages.synthesize.pitch import UNCHANGED, Pitch
 
 if TYPE_CHECKING:
@@ -194,7 +195,8 @@ def cast(
     voiced speech to be measured gets the first voice, unmatched, with similarities of 0.
 
     Raises:
-        MissingEngineError: an unknown engine, or a model that is not here.
+        InputError: the script cannot be read in its language.
+        MissingEngineError: an unknown engine, or a model or a reader of the language that is not here.
     """
     from stages.diarize.ge2e import SpeakerEncoder
     from stages.synthesize import casting
@@ -209,7 +211,7 @@ def cast(
     settings: list[VoiceSettings] = []
     arrays: dict[str, np.ndarray] = {}
     text = _audition_text([line.text for line in script.lines], config.audition_characters)
-    ipa = g2p.phonemize(text, pack.g2p)
+    ipa = read_line(text, pack.g2p, script.target, "the script")
     has_sound = engine.durations(ipa, next(iter(spec.voices))).total_ms > 0
 
     def read_aloud(voice: str, pitch: Pitch) -> np.ndarray:
@@ -253,13 +255,14 @@ def read(script: Script, cast: Cast, pack: Pack, config: SynthesizeConfig, out: 
     """Turn every line into phones and measure how long its speaker's voice takes for it at speed 1.
 
     Raises:
-        MissingEngineError: an unknown engine, or a model that is not here.
+        InputError: a line cannot be read in its language.
+        MissingEngineError: an unknown engine, or a model or a reader of the language that is not here.
     """
     engine = engine_spec(config.engine).load()
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     lines: list[ReadLine] = []
     for line in script.lines:
-        ipa = g2p.phonemize(line.text, pack.g2p)
+        ipa = read_line(line.text, pack.g2p, script.target, f"line {line.id}")
         length = engine.durations(ipa, voices[line.speaker])
         lines.append(
             ReadLine(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from language_packs import Pack, g2p
+from language_packs import Pack
 from stages.artifacts import Cast, Media, Script, ScriptLine
 from stages.edits import Edits, taken_over
 from stages.progress import Progress
+from stages.reading import read_line
 from stages.synthesize import engine_spec
 from stages.timing.planner import TimingConfig, room_ms, slots
 
@@ -41,7 +42,7 @@ def fit(
         progress: told the share done.
 
     Raises:
-        InputError: there is no line of an edit's number.
+        InputError: there is no line of an edit's number, or a line cannot be read in the language.
         MissingEngineError: an unknown engine, or a model that is not here.
     """
     edits.check([line.id for line in script.lines])
@@ -50,8 +51,9 @@ def fit(
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     rooms_ms = room_ms(slots(script), media.duration_ms, config)
 
-    def sounding_ms(text: str, speaker: str) -> int:
-        return synthesizer.durations(g2p.phonemize(text, pack.g2p), voices[speaker]).sounding_ms
+    def sounding_ms(text: str, line: ScriptLine) -> int:
+        ipa = read_line(text, pack.g2p, script.target, f"line {line.id}")
+        return synthesizer.durations(ipa, voices[line.speaker]).sounding_ms
 
     lines: list[ScriptLine] = []
     for line in script.lines:
@@ -59,7 +61,7 @@ def fit(
             lines.append(taken_over(line, written[line.id]))
             continue
         versions = (line.text, *line.alternatives)
-        lengths_ms = (sounding_ms(text, line.speaker) for text in versions)
+        lengths_ms = (sounding_ms(text, line) for text in versions)
         chosen = versions[first_that_fits(lengths_ms, rooms_ms[line.id] * config.comfortable_rate)]
         is_whole = chosen == line.text
         lines.append(line if is_whole else line.model_copy(update={"text": chosen, "full_text": line.text}))

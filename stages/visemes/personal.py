@@ -17,7 +17,7 @@ import numpy as np
 
 from language_packs import PARAMETERS, Pack, Parameter
 from language_packs.derive import articulations
-from language_packs.g2p import phonemize, segments
+from language_packs.g2p import MissingReaderError, UnreadableError, phonemize, segments
 from stages.artifacts import (
     FaceTrack,
     Line,
@@ -116,7 +116,10 @@ class Mouths:
 def _habits(speaker: str, lines: Sequence[Line], pack: Pack, sight: Sight | None, timing: Timing) -> SpeakerHabits:
     if sight is None:
         return SpeakerHabits(speaker=speaker, visemes=(), reason="the speaker's mouth is not seen to move")
-    gestures = source_gestures(lines, pack)
+    try:
+        gestures = source_gestures(lines, pack)
+    except (MissingReaderError, UnreadableError) as error:
+        return SpeakerHabits(speaker=speaker, visemes=(), reason=str(error))
     heard = [g for g in gestures if ((sight.times_ms >= g.start_ms) & (sight.times_ms < g.end_ms)).any()]
     if len(heard) < _LEAST_PHONES:
         return SpeakerHabits(
@@ -126,7 +129,12 @@ def _habits(speaker: str, lines: Sequence[Line], pack: Pack, sight: Sight | None
 
 
 def source_gestures(lines: Sequence[Line], pack: Pack) -> list[Gesture]:
-    """Return what the source says as gestures in order of time: phones share their word's time equally."""
+    """Return what the source says as gestures in order of time: phones share their word's time equally.
+
+    Raises:
+        UnreadableError: nobody can read a word.
+        MissingReaderError: a package that reads the language is not installed.
+    """
     gestures = []
     for line in lines:
         for word in line.words:
