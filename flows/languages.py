@@ -15,8 +15,8 @@ def table(packs: Packs) -> list[dict[str, Any]]:
     """Return one row per language pack.
 
     ``tag, name, direction``; ``phones``: what turns text into phones; ``transcribe``, ``lipsync``, ``subtitles``: the
-    engines that do it here; ``speak``: those that speak it, and how well; ``translate_from`` and ``translate_to``: by
-    tag, the engines on the way.
+    engines that do it here; ``font``: a hint for subtitles; ``speak``: those that speak it, and how well;
+    ``translate_from`` and ``translate_to``: by tag, the engines on the way.
     """
     pairs, hops = translate.possible_pairs(), translate.available_hops()
     reachable = {target for _, target in pairs}
@@ -38,6 +38,7 @@ def table(packs: Packs) -> list[dict[str, Any]]:
                 "speak": engines_for(tag),
                 "lipsync": ["mesh"],
                 "subtitles": ["pysubs2"],
+                "font": pack.subtitles.font,
             }
         )
     return rows

@@ -22,6 +22,8 @@ PHONES_PER_CHARACTER = (0.4, 4.5)
 """Silent letters at the one end, Chinese characters at the other; a sign that is called by its name gives more."""
 _IN_THE_IPA = "βθχɸ"
 """Letters of the IPA that Unicode calls Greek; all others are Latin."""
+_READ = ("Lu", "Ll", "Lt", "Lo", "Nd", "Nl", "No")
+"""Categories of signs that are said; of a repeat sign (Lm) alone there is nothing to say."""
 _TONE_MARKS = ("Sk", "Nd", "No")
 """Categories of tone letters and of the figures that espeak-ng writes tones with."""
 
@@ -160,7 +162,7 @@ def _silent_words(pack: Pack, paragraphs: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         word
         for word in words
-        if any(unicodedata.category(sign)[0] in "LN" for sign in word) and not phones_of(phonemize(word, pack.g2p))
+        if any(unicodedata.category(sign) in _READ for sign in word) and not phones_of(phonemize(word, pack.g2p))
     )
 
 

@@ -69,6 +69,8 @@ class G2P(_Frozen):
     """A voice of espeak-ng (``pt-br``), a language of Epitran (``hau-Latn``) or of g2p2 (``th``)."""
     segmenter: str = ""
     """What finds the words where the script leaves no spaces, or reads characters: see :mod:`language_packs.g2p`."""
+    respell: tuple[tuple[str, str], ...] = ()
+    """What is written otherwise for the engine, e.g. letters that it does not know: (``я``, ``йа``); in any case."""
     numbers: str = ""
     """The language whose number words (Unicode CLDR, else num2words) are used where the engine does not read digits."""
 

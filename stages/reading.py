@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from language_packs import g2p
 from language_packs.schema import G2P
+from stages.artifacts import ScriptLine
 from stages.errors import InputError, MissingEngineError
+
+
+def check_lines(lines: Sequence[ScriptLine], tag: str) -> None:
+    """Check that a script is written in its language's script; single lines may be all names in Latin letters.
+
+    Raises:
+        InputError: more than half of its letters are of other scripts; the first such line is named.
+    """
+    try:
+        g2p.check_script(" ".join(line.text for line in lines), tag)
+    except g2p.UnreadableError:
+        for line in lines:
+            _check(line.text, tag, f"line {line.id}", allow_latin=False)
+
+
+def _check(text: str, tag: str, where: str, *, allow_latin: bool) -> None:
+    try:
+        g2p.check_script(text, tag, allow_latin=allow_latin)
+    except g2p.UnreadableError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def read_line(text: str, how: G2P, tag: str, where: str) -> str:
@@ -20,8 +43,8 @@ def read_line(text: str, how: G2P, tag: str, where: str) -> str:
         InputError: the text is not in the language's script, or nobody can read it.
         MissingEngineError: a package that reads the language is not installed.
     """
+    _check(text, tag, where, allow_latin=True)
     try:
-        g2p.check_script(text, tag)
         return g2p.phonemize(text, how)
     except g2p.UnreadableError as error:
         raise InputError(f"{where}: {error}") from None

@@ -8,10 +8,11 @@ import unicodedata
 
 import pytest
 
-from language_packs import G2P, g2p
+from language_packs import G2P, g2p, load_pack
 from language_packs.g2p import engines, numbers, punctuation, readers, scripts
+from stages.artifacts import ScriptLine
 from stages.errors import InputError, MissingEngineError
-from stages.reading import read_line
+from stages.reading import check_lines, read_line
 
 CHINESE = G2P(code="cmn-latn-pinyin", segmenter="chinese", numbers="zh")
 JAPANESE = G2P(code="ja", segmenter="japanese", numbers="ja")
@@ -74,6 +75,15 @@ def test_languages_that_espeak_has_not_or_reads_badly(text: str, how: G2P, ipa: 
     assert phones(text, how) == ipa
 
 
+ARABIC = G2P(code="ar", segmenter="arabic")
+
+
+def test_arabic_has_the_vowels_that_are_not_written() -> None:
+    assert phones("ولد جميع الناس", ARABIC) == "walidadʒamiːʕuʔannnaːs"
+    assert phones("كَتَبَ", ARABIC) == "katab"  # vowelled already; no ending before a pause
+    assert phones("1250", ARABIC) == phones("1250", G2P(code="ar"))
+
+
 def test_a_sign_of_repetition_says_the_word_twice() -> None:
     assert readers.reader("thai")("เด็กๆ").split() == ["เด็ก", "เด็ก"]
 
@@ -83,7 +93,7 @@ def test_epitran_has_no_stress() -> None:
 
 
 def test_an_unknown_reader_and_code_are_errors() -> None:
-    with pytest.raises(g2p.UnreadableError, match="no 'thia'; there are: burmese, chinese"):
+    with pytest.raises(g2p.UnreadableError, match="no 'thia'; there are: arabic, burmese"):
         g2p.phonemize("ก", THAI.model_copy(update={"segmenter": "thia"}))
     with pytest.raises(g2p.UnreadableError, match="Epitran has no language 'xxx-Latn'"):
         g2p.phonemize("a", G2P(engine="epitran", code="xxx-Latn"))
@@ -155,6 +165,12 @@ def test_a_voice_without_dictionary_is_an_error_and_no_silence() -> None:
 # --- numbers ---
 
 
+def test_digits_do_not_end_the_process() -> None:
+    with pytest.raises(g2p.UnreadableError, match="reads no digits"):
+        g2p.phonemize("20", G2P(code="kl"))
+    assert phones("20", G2P(code="kl", numbers="kl")) == phones("marlunnik qulillit", G2P(code="kl"))
+
+
 @pytest.mark.parametrize(
     ("text", "how", "read"),
     [
@@ -180,6 +196,11 @@ def test_digits_without_number_words_are_read_in_english() -> None:
     assert phones("3.5 %", YORUBA) == phones("3.5 percent", G2P(code="en-us"))
 
 
+def test_decimals_that_the_rules_lack_follow_a_pause() -> None:
+    assert numbers.in_words("3.5", "zu") == " kuthathu, kuhlanu "
+    assert "," in g2p.phonemize("3.5", G2P(engine="epitran", code="zul-Latn", numbers="zu"))
+
+
 def test_thousands_and_decimals() -> None:
     assert [numbers.plain(text) for text in ("1,250", "1.250,5", "3,5", "3.5", "1.250.000")] == [
         "1250", "1250.5", "3.5", "3.5", "1250000"
@@ -198,7 +219,7 @@ def test_rules_that_do_not_exist_are_an_error() -> None:
     ("text", "how"),
     [
         ("Я купил iPhone", RUSSIAN),
-        ("اشتريت iPhone", G2P(code="ar")),
+        ("اشتريت iPhone", G2P(code="ar", segmenter="arabic")),
         ("ฉันซื้อ iPhone", THAI),
         ("新しいiPhoneを買った", JAPANESE),
         ("我买了iPhone", CHINESE),
@@ -267,6 +288,14 @@ def test_the_wrong_script_is_an_error_with_the_line() -> None:
         g2p.check_script("Hello, мир", "ru")
 
 
+def test_a_line_of_names_passes_and_a_script_of_them_does_not() -> None:
+    name = ScriptLine.model_construct(id=4, text="iPhone")
+    check_lines([name, ScriptLine.model_construct(id=5, text="Я купил его")], "ru")
+    assert read_line("iPhone", RUSSIAN, "ru", "line 4") == g2p.phonemize("iPhone", G2P(code="en-us"))
+    with pytest.raises(InputError, match=r"^line 4: Russian is not written in Latin letters"):
+        check_lines([name], "ru")
+
+
 # --- punctuation ---
 
 
@@ -309,3 +338,9 @@ def test_text_is_read_faster_than_it_is_needed() -> None:
     start = time.perf_counter()
     g2p.phonemize(text, G2P(code="en-us"))
     assert time.perf_counter() - start < 3
+
+
+def test_letters_that_the_engine_does_not_know_are_respelt() -> None:
+    tajik = load_pack("tg").g2p
+    assert g2p.phonemize("Ягона дунё", tajik) == g2p.phonemize("йагона дунйо", tajik)
+    assert "я" in g2p.phonemize("яхин", tajik.model_copy(update={"respell": ()}))

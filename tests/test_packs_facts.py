@@ -168,6 +168,12 @@ def test_french_y_and_i_differ_in_protrusion_by_more_than_a_half():
     assert tu[-1].targets["protrusion"] - ti[-1].targets["protrusion"] > 0.5
 
 
+def test_french_rounded_vowels_are_narrow_whether_front_or_back_and_schwa_is_one_of_them():
+    assert mouth("fr", "y").targets["width"] - mouth("fr", "u").targets["width"] <= 0.1
+    assert mouth("fr", "i").targets["width"] - mouth("fr", "y").targets["width"] > 0.5
+    assert mouth("fr", "ə").targets == mouth("fr", "œ").targets != mouth("en", "ə").targets
+
+
 def test_french_peu_is_more_protruded_and_less_open_than_peur():
     peu, peur = mouths("fr", "peu")[-1], mouths("fr", "peur")[1]
     assert peu.targets["protrusion"] > peur.targets["protrusion"] > 0.5

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
+from unicodedata import category
 
 from language_packs.g2p.engines import ENGINES
 from language_packs.g2p.errors import MissingReaderError, UnreadableError
 from language_packs.g2p.numbers import NUMBER, in_words, with_currencies
-from language_packs.g2p.pieces import STRESS_MARKS, Piece, decompose, pieces, segments
+from language_packs.g2p.pieces import STRESS_MARKS, Piece, pieces, segments, without_strays
 from language_packs.g2p.punctuation import latin_punctuation, phrases
 from language_packs.g2p.readers import reader
 from language_packs.g2p.scripts import check_script, foreign_parts, runs, scripts_of
@@ -40,7 +41,7 @@ _OF_SCRIPT = {
     "Latn": _ENGLISH,
     "Cyrl": G2P(code="ru"),
     "Grek": G2P(code="el"),
-    "Arab": G2P(code="ar"),
+    "Arab": G2P(code="ar", segmenter="arabic"),
     "Hebr": G2P(code="he"),
     "Deva": G2P(code="hi"),
     "Beng": G2P(code="bn"),
@@ -100,8 +101,9 @@ def phonemize(text: str, how: G2P) -> str:
         if span.how:
             wanted.setdefault(span.how, []).append(span.text)
     read = {each: iter(_read(texts, each)) for each, texts in wanted.items()}
-    ipa = decompose("".join(next(read[span.how]) if span.how else span.text for span in _apart(spans))).strip()
-    if any(sign.isalnum() for sign in text) and not segments(ipa):
+    ipa = "".join(next(read[span.how]) if span.how else span.text for span in _apart(spans))
+    ipa = without_strays(ipa).strip()
+    if any(sign.isalnum() and category(sign) != "Lm" for sign in text) and not segments(ipa):
         raise UnreadableError(f"nothing of {text[:60]!r} can be read as {how.code} by {how.engine}")
     return ipa
 
@@ -117,6 +119,8 @@ def _apart(spans: Iterable[_Span]) -> Iterator[_Span]:
 
 
 def _spans(text: str, how: G2P) -> Iterator[_Span]:
+    for spelt, respelt in how.respell:
+        text = text.replace(spelt, respelt).replace(spelt.capitalize(), respelt.capitalize())
     text = with_currencies(text, how.numbers or how.code)
     if how.numbers:
         text = in_words(text, how.numbers)

@@ -47,7 +47,12 @@ def _transliterator(code: str) -> Any:
 def _g2p2(texts: Sequence[str], code: str) -> list[str]:
     """Read by g2p2's models (Gladia), word by word. They have no stress."""
     model = _model(code)
-    return [" ".join(_tidy(model.phonemize(word)) for word in text.split()) for text in texts]
+
+    def read(word: str) -> str:
+        # A model may have nothing for a short word: then its letters are read.
+        return _tidy(model.phonemize(word)) or _tidy("".join(model.phonemize(letter) for letter in word))
+
+    return [" ".join(read(word) for word in text.split()) for text in texts]
 
 
 _GROUPS = ("african", "celtic", "germanic", "iranian", "sea", "semitic")
@@ -68,7 +73,7 @@ def _model(code: str) -> Any:
     )
 
 
-_TONES = re.compile("[\u0300\u0301\u0302\u0304\u030c˥˦˧˨˩ꜛꜜ]")
+_TONES = re.compile("[\u0300\u0301\u0302\u0304\u030c˥˦˧˨˩ꜛꜜ꜒-꜖²‿/]")
 _LEFT_OVER = str.maketrans({"g": "ɡ", "ं": "\u0303", "-": None, "'": None, "’": None, "‘": None})
 
 

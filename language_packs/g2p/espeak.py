@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol
 
+from language_packs.g2p.errors import UnreadableError
+
 _LONGEST_WORD = 40
 """Letters. espeak-ng writes over its buffers and ends the process at words of some 60 letters in Burmese."""
 _TOO_LONG = re.compile(rf"(\w{{{_LONGEST_WORD}}})(?=\w)")
@@ -45,6 +47,9 @@ _OF_VOICE: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
     ),
 }  # fmt: skip
 
+_DIES_AT_DIGITS = frozenset({"kl"})
+"""Voices whose missing number words end the process (espeak-ng 1.52)."""
+
 _lock = threading.Lock()
 
 
@@ -57,7 +62,10 @@ def read(texts: Sequence[str], voice: str) -> list[str]:
 
     Raises:
         ValueError: espeak-ng has no such voice.
+        UnreadableError: there are digits, and the voice has no number words.
     """
+    if voice in _DIES_AT_DIGITS and any(sign.isdecimal() for text in texts for sign in text):
+        raise UnreadableError(f"espeak-ng's voice {voice!r} reads no digits: the pack's [g2p] must name numbers")
     with _lock:
         speaker = _voice(voice)
         raw = [speaker.text_to_phonemes(_TOO_LONG.sub(r"\1 ", text.translate(_APOSTROPHES))) for text in texts]

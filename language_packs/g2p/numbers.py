@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import langcodes
 
@@ -48,12 +49,14 @@ def in_words(text: str, numbers: str) -> str:
         UnreadableError: neither has that language.
         MissingReaderError: the package is not installed.
     """
-    write = _writer(numbers)
     text = _latin_digits(text)
+    if not NUMBER.search(text):
+        return text
+    write = _writer(numbers)
     text = _PERCENT.sub(lambda found: _PERCENT_WORDS.get(numbers, "{} %").format(found[1]), text)
     if numbers in _DIGIT_BY_DIGIT:
         text = _DIGIT_BY_DIGIT[numbers].sub(lambda year: "".join(write(digit) for digit in year[0]), text)
-    return re.sub("  +", " ", NUMBER.sub(lambda number: f" {write(plain(number[0]))} ", text))
+    return re.sub(" +(?= |[,.;:!?])", "", NUMBER.sub(lambda number: f" {write(plain(number[0]))} ", text))
 
 
 def with_currencies(text: str, tag: str) -> str:
@@ -89,6 +92,17 @@ def _latin_digits(text: str) -> str:
     return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
 
 
+def _formatted(engine: Any, number: str) -> str:
+    """Return what the rules write; where they have no decimals, the digits after a pause one by one."""
+    whole, _, decimals = number.partition(".")
+    try:
+        return str(engine.format_number(number).text)
+    except reader_package("unicode_rbnf.engine").NoRuleForNumberError:
+        if not decimals:
+            raise UnreadableError(f"the rules for number words have none for {number}: write it in words") from None
+    return f"{_formatted(engine, whole)}, {' '.join(_formatted(engine, digit) for digit in decimals)}"
+
+
 @cache
 def _writer(language: str) -> Callable[[str], str]:
     """Return what writes a plain number in words."""
@@ -97,7 +111,7 @@ def _writer(language: str) -> Callable[[str], str]:
         engine = rules.for_language(language)
 
         def by_rules(number: str) -> str:
-            words = unicodedata.normalize("NFD", engine.format_number(number).text)
+            words = unicodedata.normalize("NFD", _formatted(engine, number))
             for written, usual in (("\u00ad", ""), ("\u200b", ""), *_RESPELLED.get(language, ())):
                 words = words.replace(written, usual)
             return unicodedata.normalize("NFC", words)

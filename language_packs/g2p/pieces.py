@@ -46,6 +46,11 @@ def pieces(ipa: str) -> Iterator[Piece]:
         yield Piece(phone, is_phone=True)
 
 
+def without_strays(ipa: str) -> str:
+    """Return IPA without modifiers that belong to no phone, as engines leave them where they drop a letter."""
+    return "".join(piece.text for piece in pieces(ipa) if piece.is_phone or not _is_modifier(piece.text))
+
+
 def decompose(ipa: str) -> str:
     """Return IPA with every mark a character of its own, but for ç, which is a letter of the IPA."""
     return unicodedata.normalize("NFD", ipa).replace("c\u0327", "ç")

@@ -1,4 +1,4 @@
-"""Readers: what finds the words where a script leaves no spaces, or reads characters, before the engine does.
+"""Readers: what finds words where there are no spaces, reads characters, or adds vowels, before the engine reads.
 
 Each is a name in a pack's ``[g2p] segmenter``. What they need is in the optional extra ``readers``.
 """
@@ -57,7 +57,7 @@ def _lao() -> Reader:
 
 
 def _burmese() -> Reader:
-    return _spaced(reader_package("burmesenlp").word_tokenize)
+    return _spaced(reader_package("burmesenlp").BurmeseNLP().word_segment)
 
 
 # --- Chinese: pinyin, by pypinyin's dictionary of phrases (银行 yínháng, 行走 xíngzǒu) ---
@@ -111,7 +111,27 @@ def _japanese() -> Reader:
     return read
 
 
+# --- Arabic: the vowels that the script leaves out, by text2tashkeel's models ---
+
+_VOWEL_MARKS = re.compile("[\u064b-\u0652]")
+_ENDING = re.compile("[\u064c-\u0650]$")
+_MARKED_SHARE = 0.3
+"""Of the signs, from which on a text is vowelled already."""
+
+
+def _arabic() -> Reader:
+    diacritizer = reader_package("text2tashkeel").Diacritizer()
+
+    def read(text: str) -> str:
+        is_marked = len(_VOWEL_MARKS.findall(text)) > _MARKED_SHARE * len(text)
+        marked = text if is_marked else diacritizer.diacritize(text)
+        return _ENDING.sub("", marked)  # before a pause a case ending is not said
+
+    return read
+
+
 _READERS: Mapping[str, Callable[[], Reader]] = {
+    "arabic": _arabic,
     "burmese": _burmese,
     "chinese": _chinese,
     "japanese": _japanese,

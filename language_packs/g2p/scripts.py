@@ -36,18 +36,20 @@ def scripts_of(tag: str) -> frozenset[str]:
     return frozenset(own if named else (*own, *_ALSO.get(language.language or "", ())))
 
 
-def check_script(text: str, tag: str) -> None:
+def check_script(text: str, tag: str, *, allow_latin: bool = False) -> None:
     """Check that a text is written in a script of its language.
 
     Args:
         text: what is to be read.
         tag: BCP-47, of the text.
+        allow_latin: for a part of a text: names in Latin letters stand in texts of any script.
 
     Raises:
         UnreadableError: more than half of its letters are of other scripts.
     """
     letters = _LETTER.findall(text)
-    own = sum(1 for letter in letters if _belongs(scripts_of(tag)).match(letter))
+    fitting = _belongs(scripts_of(tag) | ({"Latn"} if allow_latin else set()))
+    own = sum(1 for letter in letters if fitting.match(letter))
     if 2 * own < len(letters):
         found = max({script_name(letter) for letter in letters}, key=[script_name(each) for each in letters].count)
         name = langcodes.get(tag).display_name()

@@ -27,7 +27,7 @@ from stages.artifacts import (
 )
 from stages.errors import MissingEngineError
 from stages.progress import Progress
-from stages.reading import read_line
+from stages.reading import check_lines, read_line
 from stages.synthesize.pitch import UNCHANGED, Pitch
 
 if TYPE_CHECKING:
@@ -201,6 +201,7 @@ def cast(
     from stages.diarize.ge2e import SpeakerEncoder
     from stages.synthesize import casting
 
+    check_lines(script.lines, script.target)
     spec = engine_spec(config.engine)
     engine = spec.load()
     encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
@@ -258,6 +259,7 @@ def read(script: Script, cast: Cast, pack: Pack, config: SynthesizeConfig, out: 
         InputError: a line cannot be read in its language.
         MissingEngineError: an unknown engine, or a model or a reader of the language that is not here.
     """
+    check_lines(script.lines, script.target)
     engine = engine_spec(config.engine).load()
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     lines: list[ReadLine] = []
