@@ -95,7 +95,7 @@ class Packs:
             wanted = langcodes.standardize_tag(tag)
         except langcodes.LanguageTagError:
             raise PackError(f"{tag!r} is not a language tag (BCP-47, e.g. en or pt-BR)") from None
-        if wanted in self.tags:
+        if wanted in self.folders and not self._pack_file(wanted).base:
             return wanted
         match, distance = langcodes.closest_match(wanted, list(self.tags), max_distance=_SAME_LANGUAGE)
         return match if match != "und" and distance <= _SAME_LANGUAGE else None

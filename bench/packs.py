@@ -1,8 +1,8 @@
-"""How long 10 000 words take to become phones, per language.
+"""How long packs take to load, and 10 000 words to become phones.
 
-Usage: python -m bench.g2p
+Usage: python -m bench.packs
 
-Each repeats a passage until it is long enough. Loading a dictionary is counted.
+Each text repeats a passage until it is long enough. Loading a dictionary is counted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from language_packs import G2P, g2p
+from language_packs import G2P, Packs, g2p
 
 WORDS = 10_000
 _TALE = Path(__file__).parent / "tale-of-two-cities.txt"
@@ -47,7 +47,14 @@ _PASSAGES = {
 
 
 def main() -> None:
-    """Print one row per language: seconds, and phones."""
+    """Print the times of packs, then one row per language: seconds, and phones."""
+    start = time.perf_counter()
+    Packs().load("pt-BR")
+    print(f"one pack     {1000 * (time.perf_counter() - start):5.1f} ms (goal 20)")
+    start, packs = time.perf_counter(), Packs()
+    for tag in packs.tags:
+        packs.load(tag)
+    print(f"all {len(packs.tags)} packs {time.perf_counter() - start:4.2f} s (goal 2)")
     tale = _TALE.read_text("utf-8")
     texts = {"English": (G2P(code="en-us"), tale * (WORDS // len(tale.split()) + 1))}
     for name, (how, passage, words) in _PASSAGES.items():
