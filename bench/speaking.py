@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 import jiwer
-from faster_whisper import WhisperModel
 
 from language_packs import available, g2p, load_pack
 from stages import models, sound
 from stages.languages import closest
 from stages.synthesize import ENGINES
 from stages.synthesize.kokoro import RATE_HZ, KokoroEngine
+from stages.transcribe.faster_whisper_engine import WhisperEngine
 from stages.translate import routes
 
 ARTICLE = Path(__file__).parents[1] / "tests" / "data" / "udhr_article1.json"
@@ -29,7 +29,7 @@ SPEED = 0.95
 def main(tags: list[str]) -> None:
     """Print a row per language: CER of each voice, and of espeak-ng's phones those that were left out."""
     engine = KokoroEngine()
-    listener = WhisperModel(str(models.path("whisper-base")), device="cpu", compute_type="int8", cpu_threads=2)
+    listener = WhisperEngine(models.path("whisper-base"))
     texts = json.loads(ARTICLE.read_text(encoding="utf-8"))
     for tag in tags or available():
         heard_as, written = closest(tag, routes.sources()), closest(tag, texts)
@@ -41,8 +41,7 @@ def main(tags: list[str]) -> None:
         row = []
         for voice in ENGINES["kokoro"].voices:
             samples = sound.resample(engine.speak(ipa, voice, SPEED).samples, RATE_HZ, sound.SPEECH_RATE_HZ)
-            parts, _ = listener.transcribe(samples, language=heard_as.split("-")[0], beam_size=5, temperature=0.0)
-            row.append(jiwer.cer(plain(text), plain(" ".join(part.text for part in parts))))
+            row.append(jiwer.cer(plain(text), plain(listener.recognise(samples, heard_as))))
         print(f"{tag:<8} mean {sum(row) / len(row):.2f}  {'  '.join(f'{each:.3f}' for each in row)}", flush=True)
 
 

@@ -111,7 +111,7 @@ ENGINES: Mapping[str, EngineSpec] = {
             "jf_gongitsune+jf_alpha": Voice(249.0, 0.23, 0.011),
             "jm_kumo": Voice(95.0, 0.16, 0.0),
         },
-        # `python -m bench.speaking`. Not listed, above .30: cy da is sq mt vi ar hi mr bn te ml.
+        # `python -m bench.speaking`. Not listed, above .30: ar be br cy da fo is sq mt vi am hi mr bn te ml.
         cer={
             "en": 0.01,
             "es": 0.0,
@@ -149,6 +149,9 @@ ENGINES: Mapping[str, EngineSpec] = {
             "el": 0.19,
             "lt": 0.21,
             "az": 0.21,
+            "ms": 0.03,
+            "fil": 0.19,
+            "fa": 0.22,
             "af": 0.29,
         },
     ),
