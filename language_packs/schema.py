@@ -71,6 +71,8 @@ class G2P(_Frozen):
     """What finds the words where the script leaves no spaces, or reads characters: see :mod:`language_packs.g2p`."""
     respell: tuple[tuple[str, str], ...] = ()
     """What is written otherwise for the engine, e.g. letters that it does not know: (``я``, ``йа``); in any case."""
+    corrections: tuple[tuple[str, str], ...] = ()
+    """What the engine's IPA is corrected to, in order: (``oŋ``, ``oŋ͡m``)."""
     numbers: str = ""
     """The language whose number words (Unicode CLDR, else num2words) are used where the engine does not read digits."""
 

@@ -547,3 +547,19 @@ def test_words_of_the_break_rules_are_in_lower_case_each_named_once(tag):
     for words in (rules.no_break_after, rules.no_break_before):
         assert all(word == word.lower().strip() for word in words)
         assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize("word", ["không", "ông", "trong", "học", "phục"])
+def test_vietnamese_final_k_and_ng_close_the_lips_after_rounded_vowels(word):
+    assert mouths("vi", word)[-1].contact == "closure"
+
+
+@pytest.mark.parametrize("word", ["các", "làng", "tiếng"])
+def test_vietnamese_final_k_and_ng_leave_the_lips_alone_after_other_vowels(word):
+    assert mouths("vi", word)[-1].contact == ""
+
+
+@pytest.mark.parametrize("word", ["しっぱい", "にっぽん", "ばっぱ"])
+def test_japanese_geminate_p_is_one_long_closure(word):
+    long = [segment for segment in segments(phonemize(word, load_pack("ja").g2p)) if segment.startswith("p")]
+    assert long == ["pː"]

@@ -100,12 +100,19 @@ def phonemize(text: str, how: G2P) -> str:
     for span in spans:
         if span.how:
             wanted.setdefault(span.how, []).append(span.text)
-    read = {each: iter(_read(texts, each)) for each, texts in wanted.items()}
+    read = {each: iter(_corrected(_read(texts, each), each)) for each, texts in wanted.items()}
     ipa = "".join(next(read[span.how]) if span.how else span.text for span in _apart(spans))
     ipa = without_strays(ipa).strip()
     if any(sign.isalnum() and category(sign) != "Lm" for sign in text) and not segments(ipa):
         raise UnreadableError(f"nothing of {text[:60]!r} can be read as {how.code} by {how.engine}")
     return ipa
+
+
+def _corrected(read: Iterable[str], how: G2P) -> Iterator[str]:
+    for ipa in read:
+        for written, right in how.corrections:
+            ipa = ipa.replace(written, right)
+        yield ipa
 
 
 def _apart(spans: Iterable[_Span]) -> Iterator[_Span]:
