@@ -119,7 +119,7 @@ class TestTrajectories:
         theirs, _ = trajectory(spoken("tu as vu la rue, une lune", english), english, self.times_ms)
         here = during(line, ("y",), self.times_ms)
         assert ours[here, PROTRUSION].mean() > 0.5 and theirs[here, PROTRUSION].mean() > 0.4
-        assert np.abs(ours - theirs)[here].max() > 0.2
+        assert np.abs(ours - theirs)[here].max() > 0.1
 
     def test_french_front_rounded_vowels_are_what_english_has_not(self):
         english = segments(phonemize("the moon and the jury use music", load_pack("en").g2p))
