@@ -13,7 +13,8 @@ from stages.diarize import DiarizeConfig, diarize
 from stages.errors import InputError
 from stages.progress import silent
 from stages.transcribe import TranscribeConfig, transcribe
-from stages.transcribe.faster_whisper_engine import HeardWord, WhisperEngine, _whole_words, is_loop, whisper_code
+from stages.transcribe.faster_whisper_engine import HeardWord, WhisperEngine, _whole_words, _writes_spaces, whisper_code
+from stages.transcribe.faults import is_loop
 
 SAMPLE = Path(__file__).parents[1] / "data" / "samples" / "statement-en.mp4"
 CLIPS = Path(__file__).parents[1].parent / "shared" / "clips"
@@ -37,9 +38,16 @@ def sound(path: Path) -> np.ndarray:
     return decode_audio(str(path), sampling_rate=16_000)
 
 
-def run(folder: Path, samples: np.ndarray, config: TranscribeConfig | None = None) -> tuple[Transcript, Diarization]:
+def separated(folder: Path, samples: np.ndarray) -> Separation:
+    """Write samples at 16 kHz as a voice without any background."""
     soundfile.write(folder / "voice_16k.wav", samples, 16_000, subtype="PCM_16")
-    separation = Separation().at(folder)
+    soundfile.write(folder / "voice.wav", samples, 16_000, subtype="PCM_16")
+    soundfile.write(folder / "background.wav", np.zeros((len(samples), 2)), 16_000, subtype="PCM_16")
+    return Separation().at(folder)
+
+
+def run(folder: Path, samples: np.ndarray, config: TranscribeConfig | None = None) -> tuple[Transcript, Diarization]:
+    separation = separated(folder, samples)
     diarization = diarize(separation, DiarizeConfig(), folder, silent).at(folder)
     return transcribe(separation, diarization, config or TranscribeConfig(), folder, silent), diarization
 
@@ -106,17 +114,16 @@ def test_silence_has_no_lines(tmp_path: Path) -> None:
     assert (transcript.language, transcript.language_probability) == ("pt-BR", 1.0)
 
 
-def test_speech_without_words_is_reported(tmp_path: Path) -> None:
-    """A turn in which nothing can be recognised: the statement, then two seconds of digital silence."""
+def test_silence_taken_for_speech_is_reported(tmp_path: Path) -> None:
+    """A turn in which nobody speaks: the statement, then two seconds of digital silence."""
     samples = np.concatenate([sound(SAMPLE), np.zeros(80_000)])
-    soundfile.write(tmp_path / "voice_16k.wav", samples, 16_000, subtype="PCM_16")
-    separation = Separation().at(tmp_path)
+    separation = separated(tmp_path, samples)
     found = diarize(separation, DiarizeConfig(), tmp_path, silent)
     ghost = Turn(speaker="S1", start_ms=11_000, end_ms=13_000)
     haunted = Diarization(turns=(*found.turns, ghost), speakers=("S1",))
     transcript = transcribe(separation, haunted, TranscribeConfig(language="en"), tmp_path, silent)
     (stretch,) = transcript.unprocessed
-    assert (stretch.start_ms, stretch.end_ms, stretch.reason) == (11_000, 13_000, "speech not transcribed")
+    assert (stretch.start_ms, stretch.end_ms, stretch.reason) == (11_000, 13_000, "silence")
 
 
 def test_an_unknown_language_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -178,6 +185,14 @@ def test_loops_and_rhetoric_are_told_apart() -> None:
     assert not is_loop("")
 
 
+def test_loops_are_found_whatever_the_marks_and_the_script() -> None:
+    assert is_loop("Ah, ah, ah, Ah, ah ah, ah ah ah ah,")
+    assert is_loop("Well, A" + "a" * 60)
+    assert is_loop("ご視聴ありがとうございました" * 4)
+    assert not is_loop("今日は二年間の交渉の末、アメリカ合衆国は国際的なパートナーとともに成果を上げました。")
+    assert not is_loop("Yes, 1000000000 times, yes, yes!")
+
+
 def heard(*texts: str) -> list[HeardWord]:
     return [HeardWord(text, 100 * at, 100 * at + 90, 0.9 - 0.1 * at) for at, text in enumerate(texts)]
 
@@ -187,4 +202,4 @@ def test_parts_of_a_word_are_joined_where_scripts_have_spaces() -> None:
     assert [word.text for word in words] == [" in", " D.C.", " for"]
     assert (words[1].start_ms, words[1].end_ms) == (100, 290)
     assert words[1].probability == pytest.approx(0.7)
-    assert [word.text for word in _whole_words(heard("今日", "は", "晴れ"))] == ["今日", "は", "晴れ"]
+    assert _writes_spaces(heard(" in", " D", ".C.")) and not _writes_spaces(heard("今日", "は", "晴れ"))

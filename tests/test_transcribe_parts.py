@@ -73,7 +73,8 @@ def test_mended_words_are_in_order_and_inside_speech(
 def test_speech_without_words_is_found() -> None:
     spans = [Span(0, 1000), Span(2000, 5000)]
     assert uncovered(spans, words((0, 900), (2000, 2300), (3200, 4000)), 800) == [Span(2300, 3200), Span(4000, 5000)]
-    assert uncovered(spans, [], 1500) == [Span(2000, 5000)]
+    assert uncovered(spans, [], 1500) == spans
+    assert uncovered(spans, words((100, 900), (2600, 5000)), 800) == []
 
 
 def test_touching_and_overlapping_turns_are_one_stretch_of_speech() -> None:

@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from language_packs import Packs
 from stages import models
 from stages.artifacts import Diarization, Record, Separation, Transcript, Unprocessed
 from stages.errors import InputError
+from stages.languages import language_name
 from stages.progress import Progress
 from stages.sound import SPEECH_RATE_HZ, read_span
 
 if TYPE_CHECKING:
     from stages.diarize.voice_activity import Span
-    from stages.transcribe.faster_whisper_engine import HeardWord, WhisperEngine
+    from stages.transcribe.faster_whisper_engine import WhisperEngine
 
-VERSION = 1
+VERSION = 2
 UNDETERMINED = "und"
 """BCP-47 for the language of a clip in which nobody speaks."""
 
-_LONGEST_PIECE_MS = 20_000
-"""Whisper sees 30 s at once; it drops and repeats fewer words where the window is not full."""
-_WIDEST_PAUSE_MS = 3_000
-_MARGIN_MS = 100
 _VOTE_WINDOW_MS = 10_000
 _MOST_VOTES = 6
 _GUESSES_NAMED = 3
@@ -44,33 +42,35 @@ class TranscribeConfig(Record):
     longest_line_ms: int = Field(default=14_000, gt=0)
     """Longer lines are cut at commas and pauses."""
     min_unprocessed_ms: int = Field(default=800, gt=0)
-    """Speech without words at least this long is reported."""
+    """Pauses between words at least this long, where somebody speaks, are reported; so is all other speech."""
+    drop_other_languages: bool = True
+    """Speech that is surely in another language than the clip's is listed; False writes it down as if it were."""
 
 
 def transcribe(
     separation: Separation, diarization: Diarization, config: TranscribeConfig, out: Path, progress: Progress
 ) -> Transcript:
-    """Write down the speech that the diarization found. Nothing is written to ``out``.
+    """Write down the speech that the diarization found; what is not believed is listed. Nothing is written to ``out``.
 
     A clip without speech gives a transcript without lines.
 
     Args:
-        separation: its 16 kHz voice is listened to, piece by piece.
+        separation: its 16 kHz voice is listened to, piece by piece; voice and background tell music from speech.
         diarization: where to listen, and who speaks there.
         config: see :class:`TranscribeConfig`.
         out: not needed: a transcript is all metadata.
         progress: told the share of the speech that is done.
 
     Raises:
-        InputError: the language is not sure enough, or Whisper does not know the one that was given; or there is
-            no such model.
+        InputError: the language is not sure enough, or Whisper does not know the one that was given, or nobody
+            speaks it; or there is no such model.
         MissingEngineError: the model is not here or does not verify.
     """
-    from stages.diarize.voice_activity import padded
     from stages.transcribe.faster_whisper_engine import WhisperEngine, whisper_code
+    from stages.transcribe.faults import FOREIGN
     from stages.transcribe.lines import cut_lines, with_speakers
+    from stages.transcribe.listening import WIDEST_PAUSE_MS, Listener, unprocessed
     from stages.transcribe.pieces import pieces, quietest_ms, speech_spans
-    from stages.transcribe.word_times import mend, uncovered
 
     whispers = [model.name for model in models.catalogue().values() if model.stage == "transcribe"]
     if config.model not in whispers:
@@ -90,45 +90,30 @@ def transcribe(
 
     engine = WhisperEngine(models.path(config.model))
     if config.language is None:
-        windows = pieces(spans, _VOTE_WINDOW_MS, _WIDEST_PAUSE_MS, quietest)
+        windows = pieces(spans, _VOTE_WINDOW_MS, WIDEST_PAUSE_MS, quietest)
         language, certainty = _vote(engine, voice, windows, config.min_language_probability)
     else:
         language, certainty = config.language, 1.0
 
-    heard: list[HeardWord] = []
-    parts = pieces(spans, _LONGEST_PIECE_MS, _WIDEST_PAUSE_MS, quietest)
-    for done, piece in enumerate(padded(parts, _MARGIN_MS), 1):
-        heard += _listen(engine, voice, piece, language)
-        progress(done / len(parts))
-    words, invented = mend(heard, spans)
-    unprocessed = [
-        Unprocessed(start_ms=gap.start_ms, end_ms=gap.end_ms, reason="speech not transcribed")
-        for gap in uncovered(spans, words, config.min_unprocessed_ms)
-    ] + [
-        Unprocessed(
-            start_ms=word.start_ms,
-            end_ms=word.end_ms,
-            reason=f"recognised where nobody speaks: {word.text.strip()}",
+    packs = Packs()
+    pack = packs.load(language) if packs.find(language) else None
+    listener = Listener(engine, separation, language, pack, spans, config.drop_other_languages)
+    heard = listener.listen(config.min_unprocessed_ms, progress)
+    others = {each.reason for each in heard.dropped if each.reason.startswith(FOREIGN)}
+    if others and not heard.words:
+        raise InputError(
+            f"the speech was {'; '.join(sorted(others))}, not as {language_name(language)}: leave out --from, or name "
+            "that language."
         )
-        for word in invented
-    ]
     return Transcript(
         language=language,
         language_probability=certainty,
-        lines=cut_lines(with_speakers(words, diarization.turns), config.line_pause_ms, config.longest_line_ms),
-        unprocessed=tuple(sorted(unprocessed, key=lambda stretch: (stretch.start_ms, stretch.end_ms))),
+        lines=cut_lines(with_speakers(heard.words, diarization.turns), config.line_pause_ms, config.longest_line_ms),
+        unprocessed=tuple(
+            Unprocessed(start_ms=each.start_ms, end_ms=each.end_ms, reason=each.reason)
+            for each in unprocessed(spans, heard, config.min_unprocessed_ms)
+        ),
     )
-
-
-def _listen(engine: WhisperEngine, voice: Path, piece: Span, language: str) -> list[HeardWord]:
-    """Return the words of one piece with times on the clip's clock."""
-    from dataclasses import replace
-
-    samples = read_span(voice, piece.start_ms, piece.end_ms)
-    return [
-        replace(word, start_ms=word.start_ms + piece.start_ms, end_ms=word.end_ms + piece.start_ms)
-        for word in engine.words(samples, language)
-    ]
 
 
 def _vote(engine: WhisperEngine, voice: Path, windows: list[Span], enough: float) -> tuple[str, float]:

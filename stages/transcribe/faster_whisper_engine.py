@@ -9,16 +9,13 @@ from typing import Literal
 import numpy as np
 
 from stages.errors import InputError
+from stages.transcribe.faults import is_loop
 
 Task = Literal["transcribe", "translate"]
 
 _THREADS = 2
 """Fixed, so that the same sound gives the same words on every machine."""
 _BEAM = 5
-_LOOP_TIMES = 4
-_LOOP_WORDS = 8
-"""A text is a loop where up to 8 words come 4 times in a row and fill 8 words or more. Whisper's own test,
-the compression ratio, takes rhetoric for one ("it was the best of times, it was ...")."""
 _NO_REPEATED_WORDS = 4
 _WHISPER_CODES = {"jv": "jw", "fil": "tl", "nb": "no"}
 """Where Whisper's code differs from the primary BCP-47 subtag."""
@@ -32,6 +29,21 @@ class HeardWord:
     start_ms: int
     end_ms: int
     probability: float
+
+
+@dataclass(frozen=True)
+class HeardSegment:
+    """Words that Whisper wrote in one go, and how sure it was."""
+
+    words: tuple[HeardWord, ...]
+    mean_log_probability: float
+    """Of the tokens, natural logarithm."""
+    no_speech_probability: float
+
+    @property
+    def text(self) -> str:
+        """As Whisper wrote it, without the space before it."""
+        return "".join(word.text for word in self.words).strip()
 
 
 class WhisperEngine:
@@ -57,13 +69,36 @@ class WhisperEngine:
         Raises:
             InputError: Whisper does not know the language.
         """
-        segments = self._decode(samples_16k, language, "transcribe", word_times=True)
-        return _whole_words(
+        return tuple(word for segment in self.segments(samples_16k, language) for word in segment.words)
+
+    def segments(self, samples_16k: np.ndarray, language: str, may_repeat: bool = True) -> tuple[HeardSegment, ...]:
+        """Return what is said in float32 (n,) samples, segment by segment.
+
+        Args:
+            samples_16k: what to listen to.
+            language: BCP-47.
+            may_repeat: False forbids to write the same four tokens twice.
+
+        Raises:
+            InputError: Whisper does not know the language.
+        """
+        decoded = self._decode(samples_16k, language, "transcribe", word_times=True, may_repeat=may_repeat)
+        written = [
             [
                 HeardWord(word.word, round(word.start * 1000), round(word.end * 1000), float(word.probability))
-                for segment in segments
                 for word in segment.words or ()
             ]
+            for segment in decoded
+        ]
+        has_spaces = _writes_spaces([word for words in written for word in words])
+        return tuple(
+            HeardSegment(
+                words=_whole_words(words) if has_spaces else tuple(words),
+                mean_log_probability=float(segment.avg_logprob),
+                no_speech_probability=float(segment.no_speech_prob),
+            )
+            for segment, words in zip(decoded, written, strict=True)
+            if words
         )
 
     def recognise(self, samples_16k: np.ndarray, language: str, task: Task = "transcribe") -> str:
@@ -75,14 +110,16 @@ class WhisperEngine:
         segments = self._decode(samples_16k, language, task, word_times=False)
         return "".join(segment.text for segment in segments).strip()
 
-    def _decode(self, samples_16k: np.ndarray, language: str, task: Task, word_times: bool) -> list:
+    def _decode(
+        self, samples_16k: np.ndarray, language: str, task: Task, word_times: bool, may_repeat: bool = True
+    ) -> list:
         if len(samples_16k) == 0:
             return []
         code = whisper_code(language)
         segments: list = []
         # A loop ("and then and then ...") is decoded again with repetition forbidden; sampling, Whisper's own
         # way out, would give other words on every run.
-        for no_repeat in (0, _NO_REPEATED_WORDS):
+        for no_repeat in (0, _NO_REPEATED_WORDS) if may_repeat else (_NO_REPEATED_WORDS,):
             found, _ = self._model.transcribe(
                 np.asarray(samples_16k, np.float32),
                 language=code,
@@ -100,22 +137,12 @@ class WhisperEngine:
         return segments
 
 
-def is_loop(text: str) -> bool:
-    """Tell whether a decoder got stuck: the same few words again and again, without anything in between."""
-    words = text.lower().split()
-    for length in range(1, _LOOP_WORDS + 1):
-        same = 0
-        for at in range(length, len(words)):
-            same = same + 1 if words[at] == words[at - length] else 0
-            if same >= max((_LOOP_TIMES - 1) * length, _LOOP_WORDS - length):
-                return True
-    return False
+def _writes_spaces(words: list[HeardWord]) -> bool:
+    return 2 * sum(word.text.startswith(" ") for word in words) >= len(words)
 
 
 def _whole_words(words: list[HeardWord]) -> tuple[HeardWord, ...]:
-    """Join what Whisper split inside a word ("D" ".C."), in scripts that write spaces between words."""
-    if 2 * sum(word.text.startswith(" ") for word in words) < len(words):
-        return tuple(words)
+    """Join what Whisper split inside a word ("D" ".C."), in a script that writes spaces between words."""
     whole: list[HeardWord] = []
     for word in words:
         if whole and not word.text.startswith(" "):

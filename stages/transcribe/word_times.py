@@ -92,10 +92,13 @@ def _snapped(words: list[HeardWord], homes: list[int], spans: Sequence[Span]) ->
 
 
 def uncovered(spans: Sequence[Span], words: Sequence[HeardWord], at_least_ms: int) -> list[Span]:
-    """Return stretches of speech of at least ``at_least_ms`` in which no word was recognised."""
+    """Return stretches of speech in which no word was recognised: of ``at_least_ms``, or a whole span of any length."""
     gaps: list[Span] = []
     for span in spans:
         inside = [word for word in words if word.end_ms > span.start_ms and word.start_ms < span.end_ms]
+        if not inside:
+            gaps.append(span)
+            continue
         starts = [span.start_ms, *(word.end_ms for word in inside)]
         ends = [*(word.start_ms for word in inside), span.end_ms]
         gaps += [Span(start, end) for start, end in zip(starts, ends, strict=True) if end - start >= at_least_ms]
