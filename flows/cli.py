@@ -84,6 +84,10 @@ def translate(
             "keep every other frame and sample; repeatable.",
         ),
     ] = None,
+    stems: Annotated[
+        bool,
+        typer.Option("--stems", help="Also write voice, background and dub as FLAC files, 48 kHz stereo."),
+    ] = False,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as a Prefect flow that its UI shows.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -113,7 +117,7 @@ def translate(
         if given:
             overrides[section] = given
     lines = tuple(line or ())
-    checked = job.check(video, to, out, settings.load(profile, overrides), force, lines, audio)
+    checked = job.check(video, to, out, settings.load(profile, overrides), force, lines, audio, stems)
     console = Console(stderr=True)
     if prefect:
         from flows.translate_video import Options, translate_video
@@ -121,7 +125,7 @@ def translate(
         made = translate_video(
             video,
             list(checked.targets),
-            Options(profile=profile, out=out, force=force, lines=lines, audio=audio, overrides=overrides),
+            Options(profile=profile, out=out, force=force, lines=lines, audio=audio, stems=stems, overrides=overrides),
         )
     else:
         with watching(console) as watch:

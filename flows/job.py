@@ -38,6 +38,8 @@ class Job:
     """By target language."""
     rerun: Rerun | None = None
     """The finished dub of which only some lines are made anew."""
+    stems: bool = False
+    """Whether the parts of the sound are delivered as well."""
 
 
 def check(
@@ -48,6 +50,7 @@ def check(
     force: bool,
     lines: tuple[int, ...] = (),
     audio: Path | None = None,
+    stems: bool = False,
 ) -> Job:
     """Check everything that can be checked before any work is done; ``audio`` takes the place of the video's own sound.
 
@@ -86,7 +89,7 @@ def check(
     )
     for name in needed:
         models.path(name)
-    return Job(opened, tags, settings, folder, edits, rerun)
+    return Job(opened, tags, settings, folder, edits, rerun, stems)
 
 
 @dataclass
@@ -118,7 +121,7 @@ def translate(job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[S
     shared = pipeline.prepare(run, job.video, job.targets, job.settings)
     for target in job.targets:
         dub = pipeline.dub(run, shared, target, job.settings, job.edits[target])
-        yield deliver(job.out, job.video, shared, dub, runs_for(target), job.settings)
+        yield deliver(job.out, job.video, shared, dub, runs_for(target), job.settings, job.stems)
 
 
 def _translate_again(
@@ -127,7 +130,7 @@ def _translate_again(
     (target,) = job.targets
     before = rerun.before
     dub = pipeline.redub(run, before.shared, job.settings, job.edits[target], before.dub, rerun.lines)
-    if dub is None:
+    if dub is None and not job.stems:
         return unchanged(job.out, job.video.path.stem, before.report, rerun.lines)
-    runs = [*before.shared_runs(), *runs_for(target)]
-    return deliver(job.out, job.video, before.shared, dub, runs, job.settings)
+    runs = [*before.shared_runs(), *runs_for(target)] if dub is not None else before.runs
+    return deliver(job.out, job.video, before.shared, dub or before.dub, runs, job.settings, job.stems)

@@ -29,6 +29,8 @@ class Options(BaseModel):
     """Make only these lines of the finished dub anew."""
     audio: Path | None = None
     """Sound that takes the place of the video's own; a picture needs it."""
+    stems: bool = False
+    """Also write voice, background and dub as sound files of their own."""
     overrides: dict[str, Any] = {}
     """Settings by section, e.g. ``{"diarize": {"speakers": 2}}``."""
 
@@ -42,6 +44,8 @@ def _run_name() -> str:
 def translate_video(video: Path, target_languages: list[str], options: Options = Options()) -> list[Delivery]:  # noqa: B008
     """Dub ``video`` into every target language and return where the dubs lie."""
     chosen = settings.load(options.profile, options.overrides)
-    checked = job.check(video, target_languages, options.out, chosen, options.force, options.lines, options.audio)
+    checked = job.check(
+        video, target_languages, options.out, chosen, options.force, options.lines, options.audio, options.stems
+    )
     runner = job.Runner(checked, logged)
     return list(job.translate(checked, TaskRunner(runner), runner.runs_for))

@@ -256,7 +256,7 @@ def redub(
     trajectory = step(RESHAPE, Trajectory, speech, media, shared.habits, pack, before.trajectory, lines)
     faces = shared.track, shared.faces
     picture = step(RESYNC, Picture, shared.video, media, *faces, trajectory, before.picture)
-    mixdown = step(REMIX, Mixdown, separation, shared.transcript, speech, before.speech, before.mixdown, lines)
+    mixdown = step(REMIX, Mixdown, media, separation, shared.transcript, speech, before.speech, before.mixdown, lines)
     inspection = step(REINSPECT, Inspection, script, speech, mixdown, before.inspection, lines)
     return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, lines)
 

@@ -119,7 +119,9 @@ class TestMix:
     def test_lines_sound_where_they_are_placed_and_the_original_voice_is_gone(self, tmp_path: Path):
         clip = Clip(tmp_path, music=0.0)
         samples, _, _ = clip.dub(
-            clip.spoken(1, 1250, tone(1.0, 500, 0.1, SPEECH_HZ)), clip.spoken(2, 7000, tone(1.0, 700, 0.1, SPEECH_HZ))
+            clip.spoken(1, 1250, tone(1.0, 500, 0.1, SPEECH_HZ)),
+            clip.spoken(2, 7000, tone(1.0, 700, 0.1, SPEECH_HZ)),
+            config=MixConfig(match_room=False),
         )
         heard = np.flatnonzero(np.abs(samples[:, 0]) > 0.005)
         assert heard[0] == pytest.approx(1.25 * RATE_HZ, abs=0.004 * RATE_HZ)
@@ -144,6 +146,8 @@ class TestMix:
         voice, _ = sound.read(tmp_path / "voice.wav")
         voice[5 * RATE_HZ :] *= 0.25
         sound.write(tmp_path / "voice.wav", voice, RATE_HZ)
+        bed, _ = sound.read(tmp_path / "background.wav")
+        sound.write(tmp_path / "mix.wav", bed + voice[:, None], RATE_HZ)
         first, second = clip.transcript.lines
         lines = (first, second.model_copy(update={"speaker": "S2"}))
         clip.transcript = clip.transcript.model_copy(update={"lines": lines})

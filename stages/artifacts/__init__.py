@@ -6,7 +6,7 @@ All times are integer milliseconds on the clip's own clock unless a name says ot
 """
 
 from stages.artifacts.base import Artifact, Record
-from stages.artifacts.checked import Inspection, LineCheck, Mixdown, MixLevels
+from stages.artifacts.checked import Inspection, LineCheck, Mixdown, MixLevels, Place, Room
 from stages.artifacts.clip import Clip, Media, PictureStream, Separation, SoundStream, SourceVideo
 from stages.artifacts.heard import Diarization, Line, Transcript, Turn, Unprocessed, Word
 from stages.artifacts.said import (
@@ -57,12 +57,14 @@ __all__ = [
     "Phone",
     "Picture",
     "PictureStream",
+    "Place",
     "Plan",
     "PlannedLine",
     "ReadLine",
     "Reading",
     "Record",
     "Redrawn",
+    "Room",
     "Script",
     "ScriptLine",
     "Separation",

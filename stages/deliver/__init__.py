@@ -14,6 +14,7 @@ from language_packs import Packs, SubtitleRules
 from stages.artifacts import Record, SourceVideo
 from stages.deliver.mux import mux
 from stages.deliver.report import report, visemes
+from stages.deliver.stems import STEMS, stem_names, write_stems
 from stages.errors import InputError
 from stages.media import printable
 from stages.pipeline import Dub, Shared
@@ -33,6 +34,8 @@ class Delivery(Record):
     source_subtitles: Path
     report: Path
     visemes: Path
+    stems: tuple[Path, ...] = ()
+    """Voice, background and dub, where they were asked for."""
     content: dict[str, Any]
     """The report itself."""
     unchanged_lines: tuple[int, ...] = ()
@@ -72,14 +75,20 @@ def deliver(
     dub: Dub,
     runs: Sequence[StageRun],
     settings: Settings,
+    stems: bool = False,
 ) -> Delivery:
     """Write one language's files into ``folder``; each is complete before any appears under its name.
+
+    ``stems`` asks for the parts of the sound as well; where an earlier run left some they are renewed.
 
     Raises:
         InputError: the disk is full.
     """
     stem, tag, source = video.path.stem, dub.script.target, dub.script.source
-    content = report(video, shared, dub, runs, settings)
+    parts = stem_names(stem, tag)
+    if not stems and not any((folder / name).exists() for name in parts.values()):
+        parts = {}
+    content = report(video, shared, dub, runs, settings) | {"stems": parts or None}
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".dubwright-"))
     try:
         packs = Packs(settings.packs)
@@ -96,7 +105,9 @@ def deliver(
             scratch / files["video"], shared.video, shared.media, dub.picture, dub.mixdown, dub.script,
             {tag: own, source: heard}, scratch,
         )  # fmt: skip
-        for name in files.values():
+        if parts:
+            write_stems(scratch, parts, shared.media, dub.mixdown)
+        for name in (*files.values(), *parts.values()):
             (scratch / name).replace(folder / name)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -117,7 +128,8 @@ def unchanged(folder: Path, stem: str, content: dict[str, Any], lines: tuple[int
 
 def _delivery(folder: Path, files: dict[str, str], content: dict[str, Any], lines: tuple[int, ...] = ()) -> Delivery:
     places: dict[str, Any] = {key: folder / name for key, name in files.items()}
-    return Delivery(target=content["target"], content=content, unchanged_lines=lines, **places)
+    stems = tuple(folder / content["stems"][kind] for kind in STEMS) if content.get("stems") else ()
+    return Delivery(target=content["target"], content=content, unchanged_lines=lines, stems=stems, **places)
 
 
 def _names(stem: str, tag: str, source: str) -> dict[str, str]:

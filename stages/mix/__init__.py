@@ -1,14 +1,15 @@
 """Lay the dub over the background, as loud as the original was.
 
-Every speaker is brought to the level of their own voice in the source; then all speech is moved by one gain
-until the integrated loudness (EBU R 128) is that of the source's sound. What was not dubbed keeps its voice.
+The original voice is taken away where it was dubbed, and nowhere else (:mod:`.spans`, :mod:`.bed`). Every speaker is
+brought to the level, the side and the room of their own voice in the source (:mod:`.placing`, :mod:`.room`); then all
+speech is moved by one gain until the integrated loudness (EBU R 128) is that of the source's sound.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,18 +18,17 @@ import soundfile
 from pydantic import Field
 
 from stages import sound
-from stages.artifacts import Line, Media, Mixdown, MixLevels, Record, Separation, Speech, Transcript
-from stages.mix import render
+from stages.artifacts import Media, Mixdown, MixLevels, Place, Record, Separation, Speech, Transcript
+from stages.mix import placing, render
+from stages.mix.bed import write_bed
 from stages.mix.loudness import Loudness, filtered, integrated_lufs, measure, measure_blocks
+from stages.mix.spans import removed, undubbed
 from stages.progress import Progress
 
-VERSION = 2
+VERSION = 3
 _PASSES = 4
 """Renderings at most to find the speech gain; each at least halves the distance."""
 _CLOSE_LU = 0.2
-_LEVEL_WINDOW_MS = 20
-_LEVEL_RANGE_DB = 30.0
-"""Windows further than this below the loudest are pauses, and do not count for a voice's level."""
 _LIMITER_MARGIN_DB = 0.5
 """The limiter sees samples; the true peak between them is a little higher."""
 _LIMITER_STEP_DB = 0.1
@@ -50,7 +50,12 @@ class MixConfig(Record):
     keep_fade_ms: int = Field(default=20, ge=0)
     """Fade at either end of a stretch that keeps its original voice."""
     gain_range_db: float = Field(default=6.0, ge=0)
-    """How far the speech, and after it the whole, may be moved to match the source's loudness."""
+    """How far the speech may be moved to match the source's loudness."""
+    trim_range_db: float = Field(default=0.4, ge=0)
+    """How far the whole may be moved for it after that: music and effects keep their level. What a limiter takes away
+    is given back beyond that."""
+    match_room: bool = True
+    """Whether the dub is put into the room of the original voices."""
 
 
 def mix(
@@ -62,44 +67,69 @@ def mix(
     out: Path,
     progress: Progress,
 ) -> Mixdown:
-    """Write the dubbed sound: 48 kHz stereo, sample for sample as long as the source's."""
-    levels_db = _speaker_gains_db(transcript.lines, speech, separation.file(separation.voice))
+    """Write the dubbed sound, what it is laid over, and the dubbed voices: 48 kHz stereo, as long as the source."""
+    bed, source = out / str(Mixdown.model_fields["bed"].default), media.file(media.mix)
+    lay_bed(media, separation, transcript, speech, config, bed)
+    progress(0.3)
+    places = placing.places(transcript.lines, speech, source, bed, config.match_room)
 
     def rendered(gain_db: float) -> Iterator[np.ndarray]:
-        lines_db = {line.id: levels_db[line.speaker] + gain_db for line in speech.lines}
-        return laid_over(separation, transcript, speech, lines_db, config)
+        return laid_over(bed, speech, places, _gains_db(places, speech, gain_db), config)
 
     gain_db, loudness = _matched(rendered, media.integrated_lufs, config.gain_range_db)
-    progress(0.6)
+    progress(0.7)
     mixdown = out / str(Mixdown.model_fields["sound"].default)
     reached, master = _mastered(mixdown, lambda: rendered(gain_db), loudness, media.integrated_lufs, config)
-    progress(1.0)
-    return Mixdown(
+    artifact = Mixdown(
         integrated_lufs=reached.integrated_lufs,
         true_peak_dbtp=reached.true_peak_dbtp,
         levels=MixLevels(
-            speakers_db=levels_db,
+            speakers=places,
             speech_db=gain_db,
             trim_db=master.trim_db,
             limit_dbfs=master.limit_dbfs,
             turn_down_db=master.turn_down_db,
         ),
     )
+    write_lines(out / artifact.lines, bed, rendered(gain_db), artifact.levels)
+    progress(1.0)
+    return artifact
+
+
+def lay_bed(
+    media: Media, separation: Separation, transcript: Transcript, speech: Speech, config: MixConfig, target: Path
+) -> None:
+    """Write what the dub is laid over: the source without the original voice of what was dubbed."""
+    spans = removed(transcript, speech, separation.file(separation.voice))
+    write_bed(media.file(media.mix), separation.file(separation.background), spans, config.keep_fade_ms, target)
 
 
 def laid_over(
-    separation: Separation, transcript: Transcript, speech: Speech, lines_db: Mapping[int, float], config: MixConfig
+    bed: Path, speech: Speech, places: Mapping[str, Place], lines_db: Mapping[int, float], config: MixConfig
 ) -> Iterator[np.ndarray]:
-    """Yield the background with the lines, each at its gain, and what keeps its voice: float32 (samples, 2) blocks."""
-    voice = separation.file(separation.voice)
-    keep = [
-        render.kept(voice, start_ms, end_ms, config.keep_fade_ms) for start_ms, end_ms in undubbed(transcript, speech)
-    ]
+    """Yield the bed with the lines, each in its speaker's place and at its gain: float32 (samples, 2) blocks."""
     lines = [
-        render.spoken(speech.file(line.sound), line.sound_start_ms, amplitude(lines_db[line.id]), config.fade_ms)
+        render.spoken(
+            speech.file(line.sound),
+            line.sound_start_ms,
+            places[line.speaker],
+            amplitude(lines_db[line.id]),
+            config.fade_ms,
+        )
         for line in speech.lines
     ]
-    return render.blocks(separation.file(separation.background), [*keep, *lines])
+    return render.blocks(bed, lines)
+
+
+def write_lines(path: Path, bed: Path, mixed: Iterable[np.ndarray], levels: MixLevels) -> None:
+    """Write what ``mixed`` adds to the bed, with the mastering gains but without the limiter."""
+    gain = amplitude(levels.trim_db - levels.turn_down_db)
+    with soundfile.SoundFile(bed) as under:
+        write(path, (gain * (block - under.read(len(block), dtype="float32")) for block in mixed))
+
+
+def _gains_db(places: Mapping[str, Place], speech: Speech, speech_db: float) -> dict[int, float]:
+    return {line.id: places[line.speaker].gain_db + speech_db for line in speech.lines}
 
 
 class Master(NamedTuple):
@@ -115,30 +145,6 @@ class Master(NamedTuple):
         trimmed = (block * amplitude(self.trim_db) for block in blocks)
         limited = trimmed if self.limit_dbfs is None else _limited(trimmed, self.limit_dbfs)
         return (block * amplitude(-self.turn_down_db) for block in limited)
-
-
-def undubbed(transcript: Transcript, speech: Speech) -> tuple[tuple[int, int], ...]:
-    """Return the stretches (ms) that keep their voice: what was not processed, and lines without a dub.
-
-    Where a dubbed line is heard, the original voice is not.
-    """
-    spoken = {line.id for line in speech.lines}
-    spans = [(span.start_ms, span.end_ms) for span in transcript.unprocessed]
-    spans += [(line.start_ms, line.end_ms) for line in transcript.lines if line.id not in spoken]
-    kept: list[tuple[int, int]] = []
-    for start_ms, end_ms in sorted(spans):
-        if kept and start_ms <= kept[-1][1]:
-            kept[-1] = (kept[-1][0], max(kept[-1][1], end_ms))
-        else:
-            kept.append((start_ms, end_ms))
-    for line in speech.lines:
-        kept = [piece for span in kept for piece in _without(span, (line.start_ms, line.end_ms))]
-    return tuple(kept)
-
-
-def _without(span: tuple[int, int], hole: tuple[int, int]) -> list[tuple[int, int]]:
-    pieces = [(span[0], min(span[1], hole[0])), (max(span[0], hole[1]), span[1])]
-    return [piece for piece in pieces if piece[0] < piece[1]]
 
 
 def _matched(
@@ -170,8 +176,8 @@ def _mastered(
     limiter does not reach it in as many attempts, the whole is turned down.
     """
     peak_dbtp, range_db = config.true_peak_dbtp, config.gain_range_db
-    missing_lu = _missing_lu(target_lufs, loudness)
-    trim_db = float(np.clip(missing_lu, -range_db, range_db)) if abs(missing_lu) > _CLOSE_LU else 0.0
+    missing_lu, most_db = _missing_lu(target_lufs, loudness), config.trim_range_db
+    trim_db = float(np.clip(missing_lu, -most_db, most_db)) if abs(missing_lu) > _CLOSE_LU else 0.0
     limit_dbfs = peak_dbtp - _LIMITER_MARGIN_DB if loudness.true_peak_dbtp + trim_db > peak_dbtp else math.inf
     turn_down_db = 0.0
     for attempt in itertools.count(1):
@@ -195,32 +201,6 @@ def _missing_lu(target_lufs: float | None, loudness: Loudness) -> float:
     if target_lufs is None or loudness.integrated_lufs is None:
         return 0.0
     return target_lufs - loudness.integrated_lufs
-
-
-def _speaker_gains_db(lines: Sequence[Line], speech: Speech, voice: Path) -> dict[str, float]:
-    """Return per speaker how far the synthesised voice is below the speaker's own, in dB."""
-    gains = {}
-    for speaker in {line.speaker for line in speech.lines}:
-        own = [sound.read_span(voice, line.start_ms, line.end_ms) for line in lines if line.speaker == speaker]
-        said = [sound.read(speech.file(line.sound))[0] for line in speech.lines if line.speaker == speaker]
-        own_db = _active_level_db(own, sound.SAMPLE_RATE_HZ)
-        said_db = _active_level_db(said, speech.rate_hz)
-        gains[speaker] = own_db - said_db if math.isfinite(own_db) and math.isfinite(said_db) else 0.0
-    return gains
-
-
-def _active_level_db(pieces: Iterable[np.ndarray], rate_hz: int) -> float:
-    """Return the RMS level of the windows that are not pauses, in dBFS; minus infinity for silence."""
-    window = _LEVEL_WINDOW_MS * rate_hz // 1000
-    powers = np.concatenate([np.zeros(1), *(_window_powers(piece, window) for piece in pieces)])
-    if powers.max() == 0:
-        return -math.inf
-    return 10 * math.log10(float(powers[powers > powers.max() * 10 ** (-_LEVEL_RANGE_DB / 10)].mean()))
-
-
-def _window_powers(samples: np.ndarray, window: int) -> np.ndarray:
-    whole = len(samples) // window * window
-    return np.mean(np.square(samples[:whole].reshape(-1, window)), axis=1)
 
 
 def _limited(blocks: Iterable[np.ndarray], ceiling_dbfs: float) -> Iterator[np.ndarray]:

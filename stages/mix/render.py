@@ -10,6 +10,8 @@ import numpy as np
 import soundfile
 
 from stages import sound
+from stages.artifacts import Place, Room
+from stages.mix.room import placed_in
 
 BLOCK_SAMPLES = 5 * sound.SAMPLE_RATE_HZ
 """Samples at 48 kHz that are rendered at once."""
@@ -17,45 +19,37 @@ BLOCK_SAMPLES = 5 * sound.SAMPLE_RATE_HZ
 
 @dataclass(frozen=True)
 class Placed:
-    """A stretch of a mono sound file, and where it is heard."""
+    """A mono sound file, and where it is heard."""
 
     file: Path
     start: int
     """First sample in the dub, at 48 kHz."""
-    source_start: int
-    """First sample in the file, at 48 kHz."""
-    samples: int
-    """Length at 48 kHz."""
-    gain: float
+    left: float
+    right: float
+    """Factors of the channels."""
+    room: Room | None
     fade_ms: int
-    """Length of the raised-cosine fade at either end."""
+    """Length of the raised-cosine fade at either end, before the room answers."""
 
 
-def spoken(file: Path, start_ms: int, gain: float, fade_ms: int) -> Placed:
-    """Place a whole sound file of any rate."""
-    info = soundfile.info(file)
-    samples = -(-info.frames * sound.SAMPLE_RATE_HZ // info.samplerate)
-    return Placed(file, round(start_ms * sound.SAMPLE_RATE_HZ / 1000), 0, samples, gain, fade_ms)
+def spoken(file: Path, start_ms: int, place: Place, gain: float, fade_ms: int) -> Placed:
+    """Place a whole sound file of any rate, ``gain`` times as loud as it is."""
+    start = round(start_ms * sound.SAMPLE_RATE_HZ / 1000)
+    return Placed(file, start, gain * place.left, gain * place.right, place.room, fade_ms)
 
 
-def kept(file: Path, start_ms: int, end_ms: int, fade_ms: int) -> Placed:
-    """Leave a stretch of a 48 kHz sound where it is."""
-    start, end = (round(time_ms * sound.SAMPLE_RATE_HZ / 1000) for time_ms in (start_ms, end_ms))
-    return Placed(file, start, start, end - start, 1.0, fade_ms)
-
-
-def blocks(background: Path, placed: Sequence[Placed]) -> Iterator[np.ndarray]:
-    """Yield the mix as float32 (samples, 2) blocks at 48 kHz, exactly as long as the background in all.
+def blocks(bed: Path, placed: Sequence[Placed]) -> Iterator[np.ndarray]:
+    """Yield the mix as float32 (samples, 2) blocks at 48 kHz, exactly as long as the bed in all.
 
     Args:
-        background: 48 kHz stereo.
-        placed: mono sounds, heard equally on both channels.
+        bed: 48 kHz stereo.
+        placed: what is added to it.
     """
     waiting = sorted(placed, key=lambda item: item.start, reverse=True)
     heard: list[tuple[int, np.ndarray]] = []
     begin = 0
-    with soundfile.SoundFile(background) as bed:
-        for block in bed.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
+    with soundfile.SoundFile(bed) as under:
+        for block in under.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
             end = begin + len(block)
             while waiting and waiting[-1].start < end:
                 item = waiting.pop()
@@ -63,20 +57,20 @@ def blocks(background: Path, placed: Sequence[Placed]) -> Iterator[np.ndarray]:
             for start, samples in heard:
                 first, last = max(start, begin), min(start + len(samples), end)
                 if first < last:
-                    block[first - begin : last - begin] += samples[first - start : last - start, None]
+                    block[first - begin : last - begin] += samples[first - start : last - start]
             heard = [(start, samples) for start, samples in heard if start + len(samples) > end]
             yield block
             begin = end
 
 
 def _load(item: Placed) -> np.ndarray:
-    with soundfile.SoundFile(item.file) as file:
-        if file.samplerate == sound.SAMPLE_RATE_HZ:
-            file.seek(min(item.source_start, file.frames))
-            samples = file.read(item.samples, dtype="float32")
-        else:
-            samples = sound.resample(file.read(dtype="float32"), file.samplerate, sound.SAMPLE_RATE_HZ)
-    return item.gain * _faded(samples, item.fade_ms * sound.SAMPLE_RATE_HZ // 1000)
+    """Return float32 (n, 2) at 48 kHz."""
+    samples, rate_hz = sound.read(item.file)
+    samples = sound.resample(samples, rate_hz, sound.SAMPLE_RATE_HZ)
+    samples = _faded(samples, item.fade_ms * sound.SAMPLE_RATE_HZ // 1000)
+    if item.room is not None and len(samples):
+        samples = placed_in(item.room, samples, sound.SAMPLE_RATE_HZ)
+    return samples[:, None] * np.array([item.left, item.right], np.float32)
 
 
 def _faded(samples: np.ndarray, fade: int) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 import soundfile
 
 from stages import mix, sound
-from stages.artifacts import Mixdown, Separation, Speech, SpokenLine, Transcript
+from stages.artifacts import Media, Mixdown, Separation, Speech, SpokenLine, Transcript
+from stages.mix import room
 from stages.mix.loudness import measure
 from stages.progress import Progress
 
@@ -25,6 +26,7 @@ _SOUND_MARGIN_MS = 100
 
 
 def remix(
+    media: Media,
     separation: Separation,
     transcript: Transcript,
     speech: Speech,
@@ -40,12 +42,15 @@ def remix(
     The level of a louder or softer line is not made up for elsewhere: what is measured of the whole is what it is now.
     """
     levels = previous.levels
-    lines_db = {line.id: levels.speakers_db[line.speaker] + levels.speech_db for line in speech.lines}
+    lines_db = {line.id: levels.speakers[line.speaker].gain_db + levels.speech_db for line in speech.lines}
     master = mix.Master(levels.trim_db, levels.limit_dbfs, levels.turn_down_db)
-    spans = changed_samples(speech.lines, spoken_before.lines, lines, config.keep_fade_ms)
-    fresh, target = out / ".fresh.wav", out / previous.sound
+    tail_ms = max([room.tail_ms(place.room) for place in levels.speakers.values()], default=0)
+    spans = changed_samples(speech.lines, spoken_before.lines, lines, config.keep_fade_ms, tail_ms)
+    fresh, target, bed = out / ".fresh.wav", out / previous.sound, out / previous.bed
+    mix.lay_bed(media, separation, transcript, speech, config, fresh)
+    exchange(previous.file(previous.bed), fresh, spans, bed)
     for attempt in range(1, _ATTEMPTS + 1):
-        mix.write(fresh, master.applied(mix.laid_over(separation, transcript, speech, lines_db, config)))
+        mix.write(fresh, master.applied(mix.laid_over(bed, speech, levels.speakers, lines_db, config)))
         exchange(previous.file(previous.sound), fresh, spans, target)
         reached = measure(target)
         progress(attempt / _ATTEMPTS)
@@ -53,15 +58,18 @@ def remix(
         if excess_db <= 0:
             break
         lines_db |= {line: lines_db[line] - excess_db - _STEP_DB for line in lines_db if line in lines}
+    mix.write_lines(fresh, bed, mix.laid_over(bed, speech, levels.speakers, lines_db, config), levels)
+    exchange(previous.file(previous.lines), fresh, spans, out / previous.lines)
     fresh.unlink()
     return Mixdown(integrated_lufs=reached.integrated_lufs, true_peak_dbtp=reached.true_peak_dbtp, levels=levels)
 
 
 def changed_samples(
-    now: Iterable[SpokenLine], before: Iterable[SpokenLine], lines: tuple[int, ...], margin_ms: int
+    now: Iterable[SpokenLine], before: Iterable[SpokenLine], lines: tuple[int, ...], margin_ms: int, tail_ms: int = 0
 ) -> list[tuple[int, int]]:
     """Return (first, after the last) sample at 48 kHz of the stretches in which a changed line was or is heard.
 
+    ``tail_ms`` is how long its room answers.
     A kept line keeps its samples from its first phone to its last, unless the changed one speaks at the same time.
     """
     both = [*now, *before]
@@ -69,7 +77,7 @@ def changed_samples(
     spans = []
     for changed in (line for line in both if line.id in lines):
         around_ms = _SOUND_MARGIN_MS + margin_ms
-        start_ms, end_ms = changed.start_ms - around_ms, changed.end_ms + around_ms
+        start_ms, end_ms = changed.start_ms - around_ms, changed.end_ms + around_ms + tail_ms
         start_ms = max([start_ms, *(line.end_ms for line in kept if line.end_ms <= changed.start_ms)])
         end_ms = min([end_ms, *(line.start_ms for line in kept if line.start_ms >= changed.end_ms)])
         spans.append(tuple(round(max(0, time_ms) * sound.SAMPLE_RATE_HZ / 1000) for time_ms in (start_ms, end_ms)))
