@@ -18,7 +18,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install models  ## print the figures (docs/figures.md has the last ones); ONLY=speed|lips|hearing|memory
+bench: install models  ## print the figures (docs/figures.md has the last ones); ONLY=speed|lips|hearing|memory|translation
 	$(BIN)/python bench/run.py $(ONLY)
 
 install: $(STAMP)

@@ -1,4 +1,4 @@
-"""Prints the project's figures: speed, lips, memory, understanding, lengths. ``make bench``; ``make bench ONLY=speed``.
+"""Prints the project's figures: speed, lips, memory, hearing, translation. ``make bench``; ``make bench ONLY=speed``.
 
 Each figure is measured on the machine it runs on; a clip that is not there is left out and said so.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 import av
 from looping import looped
 from scaling import scaled
+from translating import translation
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "samples" / "statement-en.mp4"
@@ -144,7 +145,13 @@ def present(*files: Path) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-SECTIONS: dict[str, Callable[[Path], None]] = {"speed": speed, "lips": lips, "hearing": hearing, "memory": memory}
+SECTIONS: dict[str, Callable[[Path], None]] = {
+    "speed": speed,
+    "lips": lips,
+    "hearing": hearing,
+    "memory": memory,
+    "translation": translation,
+}
 
 
 def main() -> None:

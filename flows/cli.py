@@ -88,6 +88,19 @@ def translate(
         bool,
         typer.Option("--stems", help="Also write voice, background and dub as FLAC files, 48 kHz stereo."),
     ] = False,
+    glossary: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Terms: term,translation; without a translation a term is kept.")
+    ] = None,
+    memory: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Translations to take as they are: TMX, or XLIFF edited by hand; repeatable."
+        ),
+    ] = None,
+    export_tmx: Annotated[bool, typer.Option("--export-tmx", help="Also write DIR/STEM.TAG.tmx.")] = False,
+    export_xliff: Annotated[
+        bool, typer.Option("--export-xliff", help="Also write DIR/STEM.TAG.xlf, to be edited and given to --memory.")
+    ] = False,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as a Prefect flow that its UI shows.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -107,6 +120,11 @@ def translate(
     overrides: dict[str, Any] = {} if work is None else {"work": work}
     if pack:
         overrides["packs"] = tuple(folder.resolve() for folder in pack)
+    if glossary is not None:
+        overrides["glossary"] = glossary.absolute()
+    if memory:
+        overrides["memories"] = tuple(file.absolute() for file in memory)
+    exports = ("tmx",) * export_tmx + ("xlf",) * export_xliff
     chosen: dict[str, dict[str, Any]] = {
         "transcribe": {"language": normalise_tag(source) if source is not None else None},
         "ingest": {"audio_track": audio_track},
@@ -117,7 +135,7 @@ def translate(
         if given:
             overrides[section] = given
     lines = tuple(line or ())
-    checked = job.check(video, to, out, settings.load(profile, overrides), force, lines, audio, stems)
+    checked = job.check(video, to, out, settings.load(profile, overrides), force, lines, audio, stems, exports)
     console = Console(stderr=True)
     if prefect:
         from flows.translate_video import Options, translate_video
@@ -125,7 +143,16 @@ def translate(
         made = translate_video(
             video,
             list(checked.targets),
-            Options(profile=profile, out=out, force=force, lines=lines, audio=audio, stems=stems, overrides=overrides),
+            Options(
+                profile=profile,
+                out=out,
+                force=force,
+                lines=lines,
+                audio=audio,
+                stems=stems,
+                exports=exports,
+                overrides=overrides,
+            ),
         )
     else:
         with watching(console) as watch:

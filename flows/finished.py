@@ -19,6 +19,8 @@ from stages.store import StageRun, Store
 
 _OF_A_LINE = ("translate", "synthesize", "timing")
 """Sections of the settings that may be others for a line than they were for the whole dub."""
+_GIVEN = ("glossary", "memories")
+"""Files for the translation: likewise, and those of the dub where none are given."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _settings(before: dict[str, Any], present: Settings) -> Settings:
             "--pack names other folders than for the finished dub; --line changes nothing but the lines, so leave it "
             "out, or dub the video again with --force and without --line."
         )
-    for section in sorted(set(now) & set(before) - {"work", "packs", *_OF_A_LINE}):
+    for section in sorted(set(now) & set(before) - {"work", "packs", *_OF_A_LINE, *_GIVEN}):
         for key, value in now[section].items():
             if value is not None and value != before[section].get(key):
                 raise InputError(
@@ -146,4 +148,5 @@ def _settings(before: dict[str, Any], present: Settings) -> Settings:
                     "without --line."
                 )
     work = {"work": present.work} if "work" in present.model_fields_set else {}
-    return load("embedded", before | {section: now[section] for section in _OF_A_LINE} | work)
+    given = {key: now[key] for key in _GIVEN if now[key]}
+    return load("embedded", before | {section: now[section] for section in _OF_A_LINE} | given | work)

@@ -20,7 +20,8 @@ from stages.settings import Settings
 from stages.still import open_inputs
 from stages.store import Stage, StageRun, Store
 from stages.synthesize import engines_for
-from stages.translate import check_pair
+from stages.translate import check_pair, check_references
+from stages.translate.exchange import check_exports, export
 
 Watch = Callable[[Stage, str | None], Progress]
 """Called when a stage begins; returns what is told its progress."""
@@ -40,6 +41,8 @@ class Job:
     """The finished dub of which only some lines are made anew."""
     stems: bool = False
     """Whether the parts of the sound are delivered as well."""
+    exports: tuple[str, ...] = ()
+    """Files for translators' programs to write beside the dub, by the ends of their names."""
 
 
 def check(
@@ -51,10 +54,12 @@ def check(
     lines: tuple[int, ...] = (),
     audio: Path | None = None,
     stems: bool = False,
+    exports: tuple[str, ...] = (),
 ) -> Job:
     """Check everything that can be checked before any work is done; ``audio`` takes the place of the video's own sound.
 
-    ``lines`` names those of a finished dub that are made anew; none: the whole dub is made.
+    ``lines`` names those of a finished dub that are made anew; none: the whole dub is made. ``exports`` names files
+    to write for translators' programs (:data:`stages.translate.exchange.EXPORTS`).
 
     Raises:
         InputError: the video, a language, a pair, an edit, a line or the output folder cannot be used.
@@ -83,13 +88,15 @@ def check(
                 f"{settings.synthesize.engine} does not speak {language_name(tag)}, so it cannot be dubbed here; see "
                 "dubwright languages for those that can."
             )
+    check_references(settings.glossary, settings.memories, source, tags)
+    check_exports(exports, folder, video.stem, tags, settings.memories)
     check_place(folder, video.stem, tags, force or rerun is not None)
     needed = dict.fromkeys(
         name for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES) for name in stage.models
     )
     for name in needed:
         models.path(name)
-    return Job(opened, tags, settings, folder, edits, rerun, stems)
+    return Job(opened, tags, settings, folder, edits, rerun, stems, exports)
 
 
 @dataclass
@@ -121,6 +128,7 @@ def translate(job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[S
     shared = pipeline.prepare(run, job.video, job.targets, job.settings)
     for target in job.targets:
         dub = pipeline.dub(run, shared, target, job.settings, job.edits[target])
+        export(job.exports, job.out, job.video.path.stem, dub.script)
         yield deliver(job.out, job.video, shared, dub, runs_for(target), job.settings, job.stems)
 
 
@@ -130,7 +138,9 @@ def _translate_again(
     (target,) = job.targets
     before = rerun.before
     dub = pipeline.redub(run, before.shared, job.settings, job.edits[target], before.dub, rerun.lines)
+    made = dub or before.dub
+    export(job.exports, job.out, job.video.path.stem, made.script)
     if dub is None and not job.stems:
         return unchanged(job.out, job.video.path.stem, before.report, rerun.lines)
     runs = [*before.shared_runs(), *runs_for(target)] if dub is not None else before.runs
-    return deliver(job.out, job.video, before.shared, dub or before.dub, runs, job.settings, job.stems)
+    return deliver(job.out, job.video, before.shared, made, runs, job.settings, job.stems)

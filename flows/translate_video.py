@@ -31,6 +31,8 @@ class Options(BaseModel):
     """Sound that takes the place of the video's own; a picture needs it."""
     stems: bool = False
     """Also write voice, background and dub as sound files of their own."""
+    exports: tuple[str, ...] = ()
+    """Files for translators' programs to write beside the dub: ``tmx``, ``xlf``."""
     overrides: dict[str, Any] = {}
     """Settings by section, e.g. ``{"diarize": {"speakers": 2}}``."""
 
@@ -45,7 +47,15 @@ def translate_video(video: Path, target_languages: list[str], options: Options =
     """Dub ``video`` into every target language and return where the dubs lie."""
     chosen = settings.load(options.profile, options.overrides)
     checked = job.check(
-        video, target_languages, options.out, chosen, options.force, options.lines, options.audio, options.stems
+        video,
+        target_languages,
+        options.out,
+        chosen,
+        options.force,
+        options.lines,
+        options.audio,
+        options.stems,
+        options.exports,
     )
     runner = job.Runner(checked, logged)
     return list(job.translate(checked, TaskRunner(runner), runner.runs_for))

@@ -105,7 +105,7 @@ def read_edits(file: Path) -> Edits:
 
 def taken_over(line: ScriptLine, text: str) -> ScriptLine:
     """Return a line with a text that a person has written: nothing said of the translation holds any more."""
-    return line.model_copy(update={"text": text, "alternatives": (), "full_text": None, "flags": ()})
+    return line.model_copy(update={"text": text, "alternatives": (), "full_text": None, "flags": (), "origin": "edit"})
 
 
 def listed(ids: Iterable[int]) -> str:

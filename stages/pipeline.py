@@ -201,6 +201,7 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
         )
     for target in targets:
         translate.check_pair(transcript.language, target, settings.translate)
+    translate.check_references(settings.glossary, settings.memories, transcript.language, targets)
     packs = Packs(settings.packs)
     pack = packs.load(transcript.language) if packs.find(transcript.language) else None
     track = cast(FaceTrack, run(TRACK, video, clip))
@@ -270,7 +271,10 @@ def _to_translate(shared: Shared, target: str, settings: Settings) -> tuple[Any,
         source=packs.shortening(route.hops[0].target if heard_in_english else route.source),
         target=packs.shortening(route.target),
     )
-    return shared.transcript, shared.separation, route, wordings
+    references = translate.read_references(
+        settings.glossary, settings.memories, route.source, target, packs.load(target).subtitles.no_break_after
+    )
+    return shared.transcript, shared.separation, route, wordings, references
 
 
 @dataclass(frozen=True)

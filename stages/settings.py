@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     """The work folder."""
     packs: tuple[Path, ...] = ()
     """Folders with language packs beside the built-in and the installed ones."""
+    glossary: Path | None = None
+    """CSV file of terms and how they are translated, or that they are not."""
+    memories: tuple[Path, ...] = ()
+    """Translation memories (TMX, XLIFF); of several translations of a text the last one counts."""
     still: StillConfig = StillConfig()
     ingest: MediaConfig = MediaConfig()
     separate: SeparateConfig = SeparateConfig()

@@ -16,6 +16,7 @@ from stages.errors import InputError, MissingEngineError
 from stages.languages import normalise_tag
 from stages.progress import silent
 from stages.translate import (
+    References,
     TranslateConfig,
     apertium,
     available_hops,
@@ -32,6 +33,7 @@ from stages.translate.bergamot import Bergamot
 
 EVERYTHING = routes.table().hops
 NO_APERTIUM = tuple(hop for hop in EVERYTHING if hop.engine != "apertium")
+NOTHING = (Wordings(), References())
 NO_APERTIUM_CONFIG = TranslateConfig(engines=("bergamot", "whisper"))
 
 
@@ -248,7 +250,7 @@ class TestStage:
         seen: list[float] = []
         config = TranslateConfig()
         chosen = chosen_route("en", "pt", config)
-        script = translate(source, Separation().at(tmp_path), chosen, Wordings(), config, tmp_path, seen.append)
+        script = translate(source, Separation().at(tmp_path), chosen, *NOTHING, config, tmp_path, seen.append)
         assert script.target == "pt-BR" and script.route == ("bergamot en>pt-BR",)
         assert [line.text for line in script.lines] == ["Bom dia, meu amigo.", "A casa é na cidade."]
         assert [(a.id, a.speaker, a.start_ms, a.end_ms) for a in script.lines] == [
@@ -262,7 +264,7 @@ class TestStage:
         config = TranslateConfig()
         source = transcript("pt-BR", "Eu vi o Zxqwert ontem.", "Bom dia.")
         chosen = chosen_route("pt-BR", "es", config)
-        script = translate(source, Separation().at(tmp_path), chosen, Wordings(), config, tmp_path, silent)
+        script = translate(source, Separation().at(tmp_path), chosen, *NOTHING, config, tmp_path, silent)
         assert [line.flags for line in script.lines] == [("unknown word: Zxqwert",), ()]
 
     def test_speech_is_heard_in_english_line_by_line(self, tmp_path: Path, portuguese_speech: np.ndarray):
@@ -280,7 +282,7 @@ class TestStage:
         source = Transcript(language="pt-BR", language_probability=1.0, lines=lines, unprocessed=())
         config = TranslateConfig(engines=("whisper",))
         chosen = chosen_route("pt-BR", "en", config)
-        script = translate(source, Separation().at(tmp_path), chosen, Wordings(), config, tmp_path, silent)
+        script = translate(source, Separation().at(tmp_path), chosen, *NOTHING, config, tmp_path, silent)
         assert script.route == ("whisper pt>en",)
         assert re.search(r"house|home", script.lines[1].text.lower())
 

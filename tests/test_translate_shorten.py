@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from language_packs import Shortening, ShorteningRule, Wordings, available, load_shortening
 from stages.artifacts import Line, ScriptLine, Separation, Transcript
 from stages.progress import silent
-from stages.translate import TranslateConfig, chosen_route, translate
+from stages.translate import References, TranslateConfig, chosen_route, translate
 from stages.translate.shorten import alternatives, is_faithful, says_the_same, versions
 
 WORDS = [
@@ -39,7 +39,7 @@ def in_portuguese(*texts: str) -> tuple[ScriptLine, ...]:
     config = TranslateConfig()
     route = chosen_route("en", "pt-BR", config)
     wordings = Wordings(source=load_shortening("en"), target=load_shortening("pt-BR"))
-    return translate(transcript, Separation().at(Path()), route, wordings, config, Path(), silent).lines
+    return translate(transcript, Separation().at(Path()), route, wordings, References(), config, Path(), silent).lines
 
 
 class TestEnglish:

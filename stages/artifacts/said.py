@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from stages.artifacts.base import Artifact, Record
 
 
@@ -19,6 +21,8 @@ class ScriptLine(Record):
     """Shorter ways of saying the same, longest first."""
     full_text: str | None = None
     """The whole translation, where ``text`` is an alternative that was chosen because it fits; else None."""
+    origin: Literal["engine", "memory", "edit"] = "engine"
+    """Whose text it is: the route's engines', or a person's, in a translation memory or in the dub's edits."""
 
 
 class Script(Artifact):

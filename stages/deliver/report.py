@@ -138,6 +138,7 @@ def _lines(shared: Shared, dub: Dub, max_cer: float) -> list[dict[str, Any]]:
                 "source_text": line.source_text,
                 "text": line.text,
                 "full_text": line.full_text,
+                "origin": line.origin,
                 "start_ms": line.start_ms,
                 "end_ms": line.end_ms,
                 "spoken_start_ms": voice.start_ms if voice else None,

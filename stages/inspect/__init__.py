@@ -14,7 +14,7 @@ from stages.artifacts import Inspection, LineCheck, Mixdown, Record, Script, Spe
 from stages.progress import Progress
 from stages.sound import SAMPLE_RATE_HZ, SPEECH_RATE_HZ, read_span, resample
 
-VERSION = 1
+VERSION = 2
 _MARGIN_MS = 150
 """Kept around a line so that its first and last sounds are heard whole."""
 

@@ -101,17 +101,27 @@ class WhisperEngine:
             if words
         )
 
-    def recognise(self, samples_16k: np.ndarray, language: str, task: Task = "transcribe") -> str:
+    def recognise(
+        self, samples_16k: np.ndarray, language: str, task: Task = "transcribe", names: str | None = None
+    ) -> str:
         """Return what is said in float32 (n,) samples: in ``language`` itself, or translated into English.
+
+        ``names`` are words that are likely to be said, and make their spelling likelier (Whisper's "hot words").
 
         Raises:
             InputError: Whisper does not know the language.
         """
-        segments = self._decode(samples_16k, language, task, word_times=False)
+        segments = self._decode(samples_16k, language, task, word_times=False, names=names)
         return "".join(segment.text for segment in segments).strip()
 
     def _decode(
-        self, samples_16k: np.ndarray, language: str, task: Task, word_times: bool, may_repeat: bool = True
+        self,
+        samples_16k: np.ndarray,
+        language: str,
+        task: Task,
+        word_times: bool,
+        may_repeat: bool = True,
+        names: str | None = None,
     ) -> list:
         if len(samples_16k) == 0:
             return []
@@ -130,6 +140,7 @@ class WhisperEngine:
                 word_timestamps=word_times,
                 vad_filter=False,
                 no_repeat_ngram_size=no_repeat,
+                hotwords=names,
             )
             segments = list(found)
             if not is_loop(" ".join(segment.text for segment in segments)):

@@ -1,4 +1,4 @@
-"""Translate a transcript line by line, by the best measured route that can run here.
+"""Translate a transcript sentence by sentence, by the best measured route that can run here.
 
 What cannot be translated is said before any work (:func:`check_pair`). Line ids, speakers and slots stay. Every line
 also gets shorter versions that say the same, for slots that the whole translation does not fit.
@@ -7,23 +7,29 @@ also gets shorter versions that say the same, for slots that the whole translati
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from language_packs import Shortening, Wordings
+import numpy as np
+from pydantic import Field
+
+from language_packs import Wordings
 from stages import models, sound
 from stages.artifacts import Line, Record, Script, ScriptLine, Separation, Transcript
 from stages.errors import InputError, MissingEngineError
 from stages.languages import closest, language_name, normalise_tag
 from stages.progress import Progress
-from stages.translate import apertium, routes, shorten
+from stages.translate import apertium, routes
 from stages.translate.bergamot import Bergamot
+from stages.translate.glossary import Glossary
+from stages.translate.lines import Chain, Sentence, recalled, taken_from_memory, translated_lines
+from stages.translate.references import References, check_references, read_references
 from stages.translate.routes import Hop, Route, route
-from stages.translate.text import TextEngine, Translated
+from stages.translate.sentences import joined, sentences
+from stages.translate.text import TextEngine
 
-VERSION = 4
+VERSION = 5
 Engine = Literal["bergamot", "apertium", "whisper"]
 
 
@@ -34,6 +40,10 @@ class TranslateConfig(Record):
     """Engines that a route may use."""
     hearing_margin_ms: int = 150
     """Sound given to the recogniser before and after a line that it translates from speech."""
+    longest_join_pause_ms: int = Field(default=1500, ge=0)
+    """A sentence that was cut into lines is translated as a whole across pauses up to this length."""
+    longest_join_ms: int = Field(default=28_000, gt=0)
+    """Longest stretch that is translated as one sentence; the recogniser hears 30 s at once."""
 
 
 _TEXT_ENGINES: dict[str, Callable[[Hop], TextEngine]] = {"bergamot": Bergamot, "apertium": apertium.Apertium}
@@ -47,13 +57,16 @@ _HERE: dict[str, Callable[[Hop], bool]] = {
 __all__ = [
     "VERSION",
     "Hop",
+    "References",
     "Route",
     "TranslateConfig",
     "available_hops",
     "check_pair",
+    "check_references",
     "chosen_route",
     "possible_pairs",
     "possible_targets",
+    "read_references",
     "route",
     "translate",
 ]
@@ -132,20 +145,24 @@ def translate(
     separation: Separation,
     route: Route,
     wordings: Wordings,
+    references: References,
     config: TranslateConfig,
     out: Path,
     progress: Progress,
 ) -> Script:
     """Return the transcript's lines in the route's target language, with shorter alternatives.
 
-    A line with words that an engine did not know carries ``"unknown word: X"``; a line of which nothing
-    came out has an empty text and carries ``"not translated: ..."``.
+    A sentence that was cut into several lines is translated as a whole and cut back. What the memory knows is taken
+    as it is. A line carries a flag for every word that an engine did not know (``"unknown word: X"``), every term,
+    number and name that did not get through (``"glossary: 'X' is not 'Y' in the translation"``), and where nothing
+    came out (``"not translated: ..."``, with an empty text).
 
     Args:
         transcript: what was said.
         separation: the voice, for a route that starts from speech.
         route: from :func:`chosen_route`.
         wordings: how lines are shortened in the language that is written down first, and in the target language.
+        references: the user's glossary and memory.
         config: the settings.
         out: not written to.
         progress: told the share done.
@@ -153,103 +170,71 @@ def translate(
     Raises:
         MissingEngineError: an engine of the route is not installed or failed.
     """
-    steps = len(route.hops)
-    written = [line.text for line in transcript.lines]
+    groups = sentences(transcript.lines, config.longest_join_pause_ms, config.longest_join_ms)
+    remembered, groups = recalled(groups, references)
     hops = list(route.hops)
+    hear = None
     if hops[0].engine == "whisper":
-        hearing = hops.pop(0)
-        written = _hear_in_english(transcript.lines, separation, hearing, config, _Share(progress, 0, steps))
-    sources = [shorten.versions(text, "source", wordings.source) for text in written]
-    texts = [Translated(text=text) for versions in sources for text in versions]
-    for number, hop in enumerate(hops, start=steps - len(hops)):
-        texts = _next_hop(_TEXT_ENGINES[hop.engine](hop), texts)
-        progress((number + 1) / steps)
-    remaining = iter(texts)
-    lines = tuple(
-        _script_line(line, [_Version(source, next(remaining)) for source in versions], wordings.target)
-        for line, versions in zip(transcript.lines, sources, strict=True)
-    )
+        hear = _Hearing(separation, hops.pop(0), config, references.glossary.kept())
+    chain = Chain([_TEXT_ENGINES[hop.engine](hop) for hop in hops])
+    made: dict[int, ScriptLine] = {}
+    while groups:
+        whole = [
+            Sentence(
+                tuple(group), joined([line.text for line in group]) if hear is None else hear(group), hear is not None
+            )
+            for group in _told(groups, progress)
+        ]
+        lines = translated_lines(whole, chain, wordings, references, (transcript.language, route.target))
+        made |= {line.id: line for group in lines if group is not None for line in group}
+        # A translation with fewer words than the sentence has lines: each line on its own.
+        groups = [[line] for group, done in zip(groups, lines, strict=True) if done is None for line in group]
     progress(1.0)
     return Script(
-        source=transcript.language, target=route.target, route=tuple(hop.name for hop in route.hops), lines=lines
+        source=transcript.language,
+        target=route.target,
+        route=(*(("memory",) if remembered else ()), *(hop.name for hop in route.hops)),
+        lines=tuple(
+            made[line.id] if line.id in made else taken_from_memory(line, remembered[line.id])
+            for line in transcript.lines
+        ),
     )
 
 
-@dataclass(frozen=True)
-class _Version:
-    """A written source text, whole or shortened, and its translation."""
-
-    source: str
-    translated: Translated
-
-
-class _Share:
-    """The progress of one hop of several."""
-
-    def __init__(self, progress: Progress, number: int, hops: int) -> None:
-        self._progress, self._number, self._hops = progress, number, hops
-
-    def __call__(self, share_done: float) -> None:
-        self._progress((self._number + share_done) / self._hops)
+def _told(groups: Sequence[list[Line]], progress: Progress) -> Iterator[list[Line]]:
+    """Yield the groups and tell the share done: hearing speech again takes nearly all of the time."""
+    for done, group in enumerate(groups):
+        progress(done / len(groups))
+        yield group
 
 
-def _hear_in_english(
-    lines: Sequence[Line], separation: Separation, hop: Hop, config: TranslateConfig, progress: Progress
-) -> list[str]:
-    from stages.transcribe.faster_whisper_engine import WhisperEngine
+class _Hearing:
+    """Writes down in English what is said in lines of another language."""
 
-    engine = WhisperEngine(models.path("whisper-base"))
-    heard: list[str] = []
-    for done, line in enumerate(lines, start=1):
-        start_ms = max(0, line.start_ms - config.hearing_margin_ms)
-        samples = sound.read_span(
-            separation.file(separation.voice_16k), start_ms, line.end_ms + config.hearing_margin_ms
-        )
-        heard.append(engine.recognise(samples, hop.source, "translate"))
-        progress(done / len(lines))
-    return heard
+    def __init__(self, separation: Separation, hop: Hop, config: TranslateConfig, kept: Glossary) -> None:
+        from stages.transcribe.faster_whisper_engine import WhisperEngine
 
+        self._engine = WhisperEngine(models.path("whisper-base"))
+        self._voice = separation.file(separation.voice_16k)
+        self._language, self._margin_ms, self._kept = hop.source, config.hearing_margin_ms, kept
 
-def _next_hop(engine: TextEngine, texts: Sequence[Translated]) -> list[Translated]:
-    """Translate on, keeping the unknown words that are still to be seen in the text."""
-    answers = engine.translate([text.text for text in texts])
-    return [
-        Translated(text=after.text, unknown=(*_still_seen(before.unknown, after), *after.unknown))
-        for before, after in zip(texts, answers, strict=True)
-    ]
+    def __call__(self, lines: Sequence[Line]) -> str:
+        start_ms = max(0, lines[0].start_ms - self._margin_ms)
+        samples = sound.read_span(self._voice, start_ms, lines[-1].end_ms + self._margin_ms)
+        said = joined([line.text for line in lines])
+        heard = self._in_english(samples, None)
+        missed = self._kept.missed(said, heard)
+        if (
+            missed
+        ):  # told which names to listen for, it hears some of them; translations that it is told, it does not take
+            again = self._in_english(samples, ", ".join(term.term for term in missed))
+            if len(self._kept.missed(said, again)) < len(missed):
+                return again
+        return heard
 
-
-def _still_seen(words: Sequence[str], translated: Translated) -> list[str]:
-    return [word for word in words if word in translated.text and word not in translated.unknown]
-
-
-def _script_line(line: Line, versions: Sequence[_Version], shortening: Shortening) -> ScriptLine:
-    full = versions[0].translated
-    flags = tuple(f"unknown word: {word}" for word in full.unknown)
-    if line.text.strip() and not full.text:
-        flags = (*flags, "not translated: nothing was heard in the line")
-    return ScriptLine(
-        id=line.id,
-        speaker=line.speaker,
-        start_ms=line.start_ms,
-        end_ms=line.end_ms,
-        source_text=line.text,
-        text=full.text,
-        flags=flags,
-        alternatives=_alternatives(versions, shortening),
-    )
-
-
-def _alternatives(versions: Sequence[_Version], shortening: Shortening) -> tuple[str, ...]:
-    """Return what is shorter than the whole translation and says the same."""
-    full = versions[0]
-    candidates: list[str] = []
-    for version in versions:
-        pairs = (full.source, full.translated.text), (version.source, version.translated.text)
-        new_words = set(version.translated.unknown) - set(full.translated.unknown)
-        if not new_words and shorten.is_faithful(*pairs, shortening):
-            candidates += shorten.versions(version.translated.text, "target", shortening)
-    return shorten.alternatives(full.translated.text, candidates)
+    def _in_english(self, samples: np.ndarray, names: str | None) -> str:
+        heard = self._engine.recognise(samples, self._language, "translate", names)
+        return self._kept.replaced(heard, lambda term: term.term)  # in its own capitals
 
 
 def _named(tag: str) -> str:
