@@ -28,7 +28,7 @@ def dubbed(path: Path, folder: Path, picture: Picture | None = None) -> tuple[So
     samples = round(found.duration_ms * sound.SAMPLE_RATE_HZ / 1000)
     beep = tone(samples / sound.SAMPLE_RATE_HZ, 1000)
     sound.write(folder / "dub.wav", np.stack([beep, beep], axis=1), sound.SAMPLE_RATE_HZ)
-    levels = MixLevels(speakers_db={}, speech_db=0, trim_db=0, limit_dbfs=None, turn_down_db=0)
+    levels = MixLevels(speakers={}, speech_db=0, trim_db=0, limit_dbfs=None, turn_down_db=0)
     mixdown = Mixdown(integrated_lufs=-20, true_peak_dbtp=-9, levels=levels).at(folder)
     script = Script(source="en", target="pt-BR", route=(), lines=())
     target = folder / "dub.mp4"
