@@ -253,12 +253,13 @@ def _explained() -> Iterator[None]:
     """Turn what packs and texts refuse into the command's errors."""
     from language_packs import PackError
     from language_packs.declaration import DeclarationError, NotFetchedError
+    from language_packs.g2p import MissingReaderError, UnreadableError
 
     try:
         yield
-    except NotFetchedError as error:
+    except (NotFetchedError, MissingReaderError) as error:
         raise MissingEngineError(str(error)) from None
-    except (PackError, DeclarationError) as error:
+    except (PackError, DeclarationError, UnreadableError) as error:
         raise InputError(str(error)) from None
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}.") from None

@@ -109,10 +109,6 @@ class Packs:
         found = self.find(tag)
         return Shortening() if found is None else self._shortening(found)
 
-    def files(self, tag: str) -> tuple[Path, ...]:
-        """Return the folders that make a pack, its own last."""
-        return tuple(self.folders[each] for each in reversed(self._line(tag)))
-
     def _packs(self, tag: str) -> Pack:
         merged = scripts.defaults(tag)
         overrides: dict[str, Override] = {}

@@ -228,3 +228,22 @@ def test_a_pack_that_is_not_there_is_a_miss_in_its_row(texts, capsys):
     assert main(["packs", "check", "xx", "--json", "--declaration", str(texts(("eng", "en", "English")))]) == 1
     (row,) = json.loads(capsys.readouterr().out)
     assert not row["met"] and "no language pack for 'xx'" in row["misses"][0]
+
+
+def test_a_reader_that_is_not_installed_is_one_line_and_exit_code_3(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows import cli
+    from language_packs import check, g2p
+
+    def missing(*_: object) -> None:
+        raise g2p.MissingReaderError('this language is read by x, which is not installed. Run: pip install "y"')
+
+    monkeypatch.setattr(check, "phonemize", missing)
+    (tmp_path / "fra.html").write_text(
+        '<html data-code="fra" data-iso6393="fra" dir="ltr" lang="fr"><head><title>French</title></head><body>'
+        "<article><p>Tous</p></article></body></html>",
+        encoding="utf-8",
+    )
+    assert cli.main(["packs", "check", "fr", "--declaration", str(tmp_path)]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
