@@ -16,13 +16,13 @@ from typing import Any, cast
 
 import av
 import numpy as np
-import scipy.linalg
 import scipy.signal
 import soundfile
 
 from flows.finished import read_finished
 from stages import separate, sound
 from stages.artifacts import Media, Room
+from stages.evaluate.sound_measures import followed_db, power_db, step_ratio
 from stages.media import open_source
 from stages.mix.bed import write_bed
 from stages.mix.loudness import measure_blocks
@@ -32,37 +32,12 @@ from stages.settings import load
 
 RATE_HZ = sound.SAMPLE_RATE_HZ
 SAMPLE = Path(__file__).parents[1] / "data" / "samples" / "statement-en.mp4"
-TAPS = 1024
-JOIN = RATE_HZ // 100
 THIRDS_HZ = 1000 * 2.0 ** (np.arange(-10, 10) / 3)
-
-
-def db(power: float) -> float:
-    """Return a power in dB."""
-    return float(10 * np.log10(power + 1e-20))
-
-
-def power_db(samples: np.ndarray) -> float:
-    """Return the mean power in dB."""
-    return db(float(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else -np.inf
 
 
 def peak_dbtp(samples: np.ndarray) -> float:
     """Return the peak of (n, channels) after oversampling by 4, independent of FFmpeg's."""
     return float(20 * np.log10(np.abs(scipy.signal.resample_poly(samples, 4, 1, axis=0)).max() + 1e-12))
-
-
-def followed_db(rest: np.ndarray, voice: np.ndarray) -> float:
-    """Return how much of (n,) ``rest`` is the (n,) voice, filtered over 21 ms, relative to the voice, in dB.
-
-    The target part of BSS Eval (Vincent et al. 2006), with the voice as target.
-    """
-    size = 1 << (len(rest) + TAPS).bit_length()
-    spectrum, other = np.fft.rfft(voice, size), np.fft.rfft(rest, size)
-    own = np.fft.irfft(np.abs(spectrum) ** 2, size)[:TAPS]
-    own[0] *= 1 + 1e-6
-    taps = scipy.linalg.solve_toeplitz(own, np.fft.irfft(spectrum.conj() * other, size)[:TAPS])
-    return power_db(scipy.signal.fftconvolve(voice, taps)[: len(rest)]) - power_db(voice)
 
 
 def spectrum_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
@@ -71,15 +46,6 @@ def spectrum_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     bands = [density[(hz >= f / 2 ** (1 / 6)) & (hz < f * 2 ** (1 / 6))].sum() for f in THIRDS_HZ]
     levels = 10 * np.log10(np.array(bands) + 1e-20)
     return levels - levels.mean()
-
-
-def step_ratio(samples: np.ndarray, joins: Sequence[int]) -> float:
-    """Return the largest step from sample to sample within 10 ms of a join over the largest elsewhere."""
-    steps = np.abs(np.diff(samples, axis=0)).max(axis=1)
-    near = np.zeros(len(steps), bool)
-    for join in joins:
-        near[max(0, join - JOIN) : join + JOIN] = True
-    return float(steps[near].max() / steps[~near].max())
 
 
 def decoded(path: Path) -> np.ndarray:
@@ -143,7 +109,7 @@ def judge(report: Path) -> None:
     say("mix - (background + dub)", f"{summed:.1f} steps {limited}", "rounding")
     joins = [t * RATE_HZ // 1000 for span in spans for t in span]
     joins += [t * RATE_HZ // 1000 for line in dub.speech.lines for t in (line.start_ms, line.end_ms)]
-    say("largest step at joins over the largest elsewhere", f"{step_ratio(mixed, joins):.2f}", "<= 1")
+    say("largest step at joins over the largest elsewhere", f"{step_ratio([mixed], joins):.2f}", "<= 1")
     for speaker, place in levels.speakers.items():
         own = [(line.start_ms, line.end_ms) for line in shared.transcript.lines if line.speaker == speaker]
         files = [dub.speech.file(line.sound) for line in dub.speech.lines if line.speaker == speaker]

@@ -19,6 +19,7 @@ from stages.deliver.report import unsynced_times, visemes
 from stages.edits import read_edits
 from stages.errors import InputError
 from stages.evaluate.goals import ROWS, Evaluation, Figure
+from stages.evaluate.sound import SoundEvaluation
 from stages.media import open_source, printable
 from stages.settings import Settings, load
 from stages.store import Stage
@@ -35,6 +36,8 @@ class Evaluated(Record):
     """Language of the dub; None for a clip that was driven by itself."""
     video: Path
     evaluation: Evaluation
+    sound: SoundEvaluation | None
+    """None for a clip that was driven by itself."""
     unsynced: tuple[tuple[int, int, str], ...]
     """Start and end in ms, and the reason, of speech for which no mouth was moved."""
     pictures: tuple[Path, ...]
@@ -42,7 +45,7 @@ class Evaluated(Record):
     @property
     def met(self) -> bool:
         """Whether no goal is missed."""
-        return self.evaluation.met
+        return self.evaluation.met and (self.sound is None or self.sound.met)
 
     def show(self, console: Console) -> None:
         """Print the tables for people."""
@@ -51,6 +54,9 @@ class Evaluated(Record):
         for each in faces if len(faces) > 1 else ():
             console.print(_table(f"face {each.face}", each.figures))
         console.print(_table("all faces" if len(faces) > 1 else "", self.evaluation.total))
+        if self.sound is not None:
+            console.print(_lines_table(self.sound))
+            console.print(_table("sound", self.sound.total))
         for start_ms, end_ms, reason in self.unsynced:
             console.print(f"{start_ms / 1000:.2f}-{end_ms / 1000:.2f} s: {reason}", highlight=False, soft_wrap=True)
         for path in self.pictures:
@@ -63,10 +69,16 @@ class Evaluated(Record):
             "video": str(self.video),
             "met": self.evaluation.met,
             "faces": [
-                {"face": each.face, "figures": [_content(item) for item in each.figures]}
+                {"face": each.face, "figures": [item.content() for item in each.figures]}
                 for each in self.evaluation.faces
             ],
-            "total": [_content(item) for item in self.evaluation.total],
+            "total": [item.content() for item in self.evaluation.total],
+            "sound": None
+            if self.sound is None
+            else {
+                "lines": [line.model_dump(mode="json") for line in self.sound.lines],
+                "total": [item.content() for item in self.sound.total],
+            },
             "unsynced": [
                 {"start_ms": start_ms, "end_ms": end_ms, "reason": reason} for start_ms, end_ms, reason in self.unsynced
             ],
@@ -106,7 +118,7 @@ def evaluate_self(clip: Path, work: Path | None, watch: Watch) -> Evaluated:
     track = run(pipeline.TRACK, video, media)
     faces = run(pipeline.FACES, track, media, diarization, separation)
     evaluation = _measured(run, REENACT, None, video, media, track, faces)
-    return Evaluated(target=None, video=clip, evaluation=evaluation, unsynced=(), pictures=())
+    return Evaluated(target=None, video=clip, evaluation=evaluation, sound=None, unsynced=(), pictures=())
 
 
 def _measured(run: Runner, stage: Stage, language: str | None, *inputs: object) -> Evaluation:
@@ -143,6 +155,7 @@ def _evaluate_dub(
         target=target,
         video=dubbed.path,
         evaluation=evaluation,
+        sound=dub.sound,
         unsynced=tuple(unsynced_times(evaluation.unsynced, shared.media)),
         pictures=drawn,
     )
@@ -167,6 +180,29 @@ def _table(title: str, figures: Sequence[Figure]) -> Table:
         ratio = _number(each.value) if ROWS[each.key].is_ratio else ""
         result = "" if each.met is None else "pass" if each.met else "MISS"
         shown.add_row(ROWS[each.key].title, _number(each.dub), _number(each.source), ratio, each.goal, result)
+    return shown
+
+
+def _lines_table(evaluation: SoundEvaluation) -> Table:
+    """Show what was measured of every line, and the goals that it misses."""
+    shown = Table(box=None, title="sound of the lines", title_justify="left")
+    headings = ("line", "start, ms", "rate", "similarity", "source's", "like", "pitch, st", "level, dB", "CER")
+    for heading in headings:
+        shown.add_column(heading, justify="right", no_wrap=True)
+    shown.add_column("misses")
+    for line in evaluation.lines:
+        shown.add_row(
+            str(line.id),
+            f"{line.start_error_ms:+d}",
+            f"{line.rate:.2f}",
+            _number(line.similarity),
+            _number(line.source_similarity),
+            line.most_like or "-",
+            _number(line.pitch_semitones),
+            _number(line.level_db),
+            _number(line.cer),
+            "; ".join(ROWS[key].title for key in line.missed),
+        )
     return shown
 
 
@@ -209,8 +245,3 @@ def _file(told: dict[str, Any], given: Path | None, kind: str, option: str) -> S
 
 def _settings(content: dict[str, Any], work: Path | None) -> Settings:
     return load("embedded", content["settings"] | ({} if work is None else {"work": work}))
-
-
-def _content(item: Figure) -> dict[str, Any]:
-    extra = {"value": item.value, "goal": item.goal, "met": item.met}
-    return {"title": ROWS[item.key].title, **item.model_dump(), **extra}

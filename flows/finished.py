@@ -86,6 +86,7 @@ def read_finished(report: dict[str, Any], video: SourceVideo, work: Path) -> Fin
             picture=found["lipsync"],
             mixdown=found["mix"],
             inspection=found["inspect"],
+            sound=found["measure"],
         ),
     )
 

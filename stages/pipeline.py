@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, cast
 from language_packs import Packs, Wordings
 from stages import (
     diarize,
+    evaluate,
     inspect,
     lipsync,
     media,
@@ -47,6 +48,7 @@ from stages.artifacts import (
 )
 from stages.edits import Edits
 from stages.errors import InputError
+from stages.evaluate.sound import SoundEvaluation
 from stages.inspect.rerun import reinspect
 from stages.mix.rerun import remix
 from stages.settings import Settings
@@ -124,6 +126,10 @@ INSPECT = Stage(
     "inspect", "Listening to the result", inspect.inspect, Inspection, inspect.VERSION, "inspect", "faster-whisper",
     ("whisper-base",),
 )  # fmt: skip
+MEASURE = Stage(
+    "measure", "Measuring the sound", evaluate.evaluate_sound, SoundEvaluation, evaluate.SOUND_VERSION, "inspect",
+    "ge2e", ("ge2e-speaker-encoder",),
+)  # fmt: skip
 
 # The same stages where some lines of a finished dub are made anew: each takes the earlier artifact and keeps the rest.
 REFIT = replace(FIT, function=refit)
@@ -136,7 +142,7 @@ REINSPECT = replace(INSPECT, function=reinspect)
 
 SHARED_STAGES = (COMPOSE, INGEST, SEPARATE, DIARIZE, TRANSCRIBE, TRACK, FACES, PERSONAL)
 """Done once for a video, whatever the target languages."""
-LANGUAGE_STAGES = (TRANSLATE, CAST, FIT, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT)
+LANGUAGE_STAGES = (TRANSLATE, CAST, FIT, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT, MEASURE)
 """Done for every target language."""
 
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
@@ -176,6 +182,7 @@ class Dub:
     picture: Picture
     mixdown: Mixdown
     inspection: Inspection
+    sound: SoundEvaluation
     made_anew: tuple[int, ...] = ()
     """Ids of the lines that the last run made anew; empty where it made all."""
 
@@ -229,7 +236,8 @@ def dub(run: RunStage, shared: Shared, target: str, settings: Settings, edits: E
     picture = step(LIPSYNC, Picture, shared.video, shared.media, shared.track, shared.faces, trajectory)
     mixdown = step(MIX, Mixdown, shared.media, separation, shared.transcript, speech)
     inspection = step(INSPECT, Inspection, script, speech, mixdown)
-    return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection)
+    figures = step(MEASURE, SoundEvaluation, *_to_measure(shared, voices, speech, mixdown, inspection))
+    return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, figures)
 
 
 def redub(
@@ -259,7 +267,16 @@ def redub(
     picture = step(RESYNC, Picture, shared.video, media, *faces, trajectory, before.picture)
     mixdown = step(REMIX, Mixdown, media, separation, shared.transcript, speech, before.speech, before.mixdown, lines)
     inspection = step(REINSPECT, Inspection, script, speech, mixdown, before.inspection, lines)
-    return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, lines)
+    figures = step(MEASURE, SoundEvaluation, *_to_measure(shared, voices, speech, mixdown, inspection))
+    return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, figures, lines)
+
+
+def _to_measure(
+    shared: Shared, voices: Cast, speech: Speech, mixdown: Mixdown, inspection: Inspection
+) -> tuple[Artifact, ...]:
+    """Return the inputs of the sound's figures."""
+    heard = shared.media, shared.separation, shared.diarization, shared.transcript
+    return *heard, voices, speech, mixdown, inspection
 
 
 def _to_translate(shared: Shared, target: str, settings: Settings) -> tuple[Any, ...]:

@@ -66,9 +66,12 @@ def dubbed_frames(run: Run) -> Iterator[np.ndarray]:
     return rendered_frames(SourceVideo(path=run.video, sha256=""), stored(run, "ingest", Media))
 
 
-def test_every_row_of_the_table_is_there(told: dict) -> None:
+def test_every_row_of_the_table_is_there(told: dict, run: Run) -> None:
     figures = {item["key"]: item for item in told["total"]}
-    assert list(figures) == [key for key in ROWS if key not in SELF_ROWS]
+    heard = [item["key"] for item in told["sound"]["total"]]
+    assert [*figures, *heard] == [key for key in ROWS if key not in SELF_ROWS]
+    assert told["sound"]["total"] == run.report["totals"]["sound"]
+    assert told["sound"]["lines"][0]["rate"] == run.report["lines"][0]["sound"]["rate"]
     assert told["target"] == "pt-BR" and Path(told["video"]).name == "statement-en.pt-BR.mp4"
     assert [len(face["figures"]) for face in told["faces"]] == [len(figures)]
     assert figures["closure_rate"]["dub"] == 1 > figures["closure_rate"]["source"]
@@ -82,6 +85,7 @@ def test_every_row_of_the_table_is_there(told: dict) -> None:
 def test_people_get_a_table(run: Run) -> None:
     done = command(run.out)
     assert "aperture correlation" in done.stdout and ">= 0.97" in done.stdout
+    assert "lines that start within 80 ms" in done.stdout and "voice similarity" in done.stdout
     assert "pass" in done.stdout and run.video.name in done.stdout
 
 

@@ -65,6 +65,7 @@ def report(
             "frames_changed": dub.picture.changed_frames,
             "integrated_lufs": dub.mixdown.integrated_lufs,
             "true_peak_dbtp": dub.mixdown.true_peak_dbtp,
+            "sound": [each.content() for each in dub.sound.total],
         },
         "rerun": _rerun(dub),
         "unprocessed": [item.model_dump() for item in shared.transcript.unprocessed] + unsynced,
@@ -124,6 +125,7 @@ def _lines(shared: Shared, dub: Dub, max_cer: float) -> list[dict[str, Any]]:
     checks = {check.id: check for check in dub.inspection.lines}
     planned = {line.id: line for line in dub.plan.lines}
     closures = {item.line_id: item for item in dub.picture.closures}
+    sounds = {line.id: line.model_dump(exclude={"id"}) for line in dub.sound.lines}
     rows = []
     for line in dub.script.lines:
         voice, check, mouth = spoken.get(line.id), checks.get(line.id), closures.get(line.id)
@@ -150,6 +152,7 @@ def _lines(shared: Shared, dub: Dub, max_cer: float) -> list[dict[str, Any]]:
                 "closures_expected": mouth.expected if mouth else 0,
                 "closures_reached": mouth.reached if mouth else 0,
                 "on_screen": voice is not None and _face(voice, shared.faces.turns) is not None,
+                "sound": sounds.get(line.id),
                 "flags": flags,
             }
         )

@@ -1,4 +1,4 @@
-"""A dub's picture judged: every figure of the lip-sync beside the untouched source's own, and its goal.
+"""A dub judged: every figure of the picture and the sound beside the untouched source's own, and its goal.
 
 ========================  ==============================================================================
 ``goals``                 the rows of the table and what they must reach
@@ -10,6 +10,7 @@
 ``self_reenactment``      a clip driven by its own lips (``similarity``: LMD, PSNR, SSIM)
 ``contact_sheet``         stills of source and dub to look at
 ``side_by_side``          both, slowed down
+``sound``                 timing, voices, words and mix, line by line (``sound_measures``: levels, residue, clicks)
 ========================  ==============================================================================
 """
 
@@ -19,10 +20,14 @@ from pathlib import Path
 
 from stages.artifacts import FaceTrack, Media, SourceVideo, SpeakerFaces, Trajectory
 from stages.evaluate.goals import Evaluation
+from stages.evaluate.sound import VERSION as SOUND_VERSION
+from stages.evaluate.sound import evaluate_sound
 from stages.lipsync import LipsyncConfig
 from stages.progress import Progress
 
 VERSION = 1
+
+__all__ = ["SOUND_VERSION", "VERSION", "evaluate", "evaluate_sound", "reenact"]
 
 
 def evaluate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stages.artifacts import Artifact, Record, Unsynced
 
@@ -23,7 +23,7 @@ class Row(NamedTuple):
     """Of several faces the one furthest from zero counts, not the mean."""
 
 
-ROWS = {
+_PICTURE = {
     "closure_rate": Row("closures reached (p b m)", low=0.99),
     "labiodental_rate": Row("labiodentals reached (f v)", low=0.95),
     "false_closures": Row("false closures", high=0.03),
@@ -49,6 +49,31 @@ ROWS = {
     "ssim": Row("SSIM in the mouth box", low=0.95),
 }
 """Goals are those of the lip-sync notes; coverage has none, because what cannot be driven is rightly left alone."""
+
+_SOUND = {
+    "starts_on_time": Row("lines that start within 80 ms", low=0.98),
+    "start_error_ms": Row("start error, mean, ms"),
+    "rate_unhurried": Row("lines at rate .85 to 1.2", low=0.95),
+    "rate_bounded": Row("lines at rate .8 to 1.35", low=1),
+    "overlaps": Row("lines over another of their speaker", high=0),
+    "end_ms": Row("end of dub after speech's, ms", low=-300, high=300),
+    "drift_ms": Row("drift: last minute - first, ms", low=-20, high=20),
+    "similarity": Row("voice similarity", low=0.73),
+    "similarity_gain": Row("similarity gained by matching", low=0.1),
+    "right_speaker": Row("lines most like their own speaker", low=1),
+    "pitch_class": Row("lines in speaker's pitch class", low=1),
+    "pitch_semitones": Row("pitch off speaker's, semitones"),
+    "cer": Row("CER of back-transcription", high=0.12),
+    "speech_lost_ms": Row("speech not dubbed, not listed, ms", high=0),
+    "loudness_lu": Row("loudness after the source's, LU", low=-1, high=1),
+    "level_db": Row("level off source line's, dB"),
+    "true_peak_dbtp": Row("true peak, dBTP", high=-1),
+    "voice_left_db": Row("original voice left in it, dB", high=-20),
+    "join_step": Row("largest step at joins", high=1),
+}
+"""Goals are those of the issue "a dub that sounds right"; CER's is that of the embedded profile."""
+
+ROWS = _PICTURE | _SOUND
 
 
 class Figure(Record):
@@ -87,6 +112,11 @@ class Figure(Record):
         if math.isinf(row.low):
             return "" if math.isinf(row.high) else f"<= {row.high:g}"
         return f">= {row.low:g}" if math.isinf(row.high) else f"{row.low:g} to {row.high:g}"
+
+    def content(self) -> dict[str, Any]:
+        """Return it as plain data, with what follows from it."""
+        extra = {"value": self.value, "goal": self.goal, "met": self.met}
+        return {"title": ROWS[self.key].title, **self.model_dump(mode="json"), **extra}
 
 
 def figure(key: str, dub: float | None, source: float | None, count: int) -> Figure:

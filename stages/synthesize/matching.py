@@ -77,18 +77,23 @@ def as_it_is(f0: LogF0) -> Matching:
 
 
 def analyse(samples: np.ndarray) -> Analysis:
-    """Take float (n,) samples of a synthetic voice at 24 kHz apart.
-
-    F0 by DIO and StoneMask: on sound this clean as good as Harvest, and twenty times faster.
-    """
+    """Take float (n,) samples of a synthetic voice at 24 kHz apart."""
     wave = np.ascontiguousarray(samples, np.float64)
-    floor, ceiling = F0_RANGE_HZ
-    rough_hz, times = pyworld.dio(wave, RATE_HZ, f0_floor=floor, f0_ceil=ceiling, frame_period=FRAME_MS)
-    f0_hz = pyworld.stonemask(wave, rough_hz, times, RATE_HZ)
+    f0_hz, times = clean_f0(wave)
     envelope = pyworld.cheaptrick(wave, f0_hz, times, RATE_HZ)
     # Threshold 0: D4C's own guess of what is voiced would turn frames that have an F0 into noise.
     aperiodicity = pyworld.d4c(wave, f0_hz, times, RATE_HZ, threshold=0.0)
     return Analysis(np.asarray(samples), f0_hz, envelope, aperiodicity)
+
+
+def clean_f0(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return F0 in Hz (0: unvoiced) and its times in s, every 5 ms, of float64 (n,) samples of a synthetic voice.
+
+    By DIO and StoneMask: on sound this clean as good as Harvest, and twenty times faster.
+    """
+    floor, ceiling = F0_RANGE_HZ
+    rough_hz, times = pyworld.dio(samples, RATE_HZ, f0_floor=floor, f0_ceil=ceiling, frame_period=FRAME_MS)
+    return pyworld.stonemask(samples, rough_hz, times, RATE_HZ), times
 
 
 def measure(samples: np.ndarray) -> Trait | None:
