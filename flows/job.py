@@ -92,7 +92,9 @@ def check(
     check_exports(exports, folder, video.stem, tags, settings.memories)
     check_place(folder, video.stem, tags, force or rerun is not None)
     needed = dict.fromkeys(
-        name for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES) for name in stage.models
+        name
+        for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES)
+        for name in stage.models_for(getattr(settings, stage.config))
     )
     for name in needed:
         models.path(name)

@@ -14,17 +14,18 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import av.error
 import soundfile
 
-from stages import models
+from stages import engines, models
 from stages.artifacts import Artifact, Record, SourceVideo
+from stages.engines import Engine
 from stages.errors import InputError
 from stages.progress import Progress
 
@@ -51,6 +52,25 @@ class Stage:
     engine: str = ""
     """What does the work, for the report."""
     models: tuple[str, ...] = ()
+    """Models that it needs whatever its engine."""
+    engines: Mapping[str, Engine] = field(default_factory=dict)
+    """Where its settings choose an engine: what there is to choose from."""
+
+    def engine_for(self, config: Any) -> str:
+        """Return the name of what does the work with these settings, for the report."""
+        return config.engine if self.engines else self.engine
+
+    def models_for(self, config: Any) -> tuple[str, ...]:
+        """Return the models that it needs with these settings.
+
+        Raises:
+            InputError: there is no such engine.
+            MissingEngineError: a package of the engine is not installed.
+        """
+        if not self.engines:
+            return self.models
+        engine = engines.chosen(self.engines, config.engine, f"{self.config}.engine")
+        return tuple(dict.fromkeys((*self.models, *engine.models(config))))
 
 
 class StageRun(Record):
@@ -98,11 +118,11 @@ class Store:
                     manifest = _produce(stage, inputs, config, place, key, progress)
         progress(1.0)
         artifact = stage.artifact.model_validate(manifest["artifact"])
-        digests = [models.catalogue()[name].sha256 for name in stage.models]
+        digests = [models.catalogue()[name].sha256 for name in stage.models_for(config)]
         return artifact.at(place, _files_digest(manifest)), StageRun(
             name=stage.name,
             language=language,
-            engine=stage.engine,
+            engine=stage.engine_for(config),
             model_sha256=",".join(digests) or None,
             seconds=manifest["seconds"],
             from_store=from_store,
@@ -127,7 +147,7 @@ def _key(stage: Stage, inputs: tuple[Any, ...], config: Record) -> str:
         "version": stage.version,
         "config": config.model_dump(mode="json"),
         "inputs": [item.digest if hasattr(item, "digest") else item for item in inputs],
-        "models": [models.catalogue()[name].sha256 for name in stage.models],
+        "models": [models.catalogue()[name].sha256 for name in stage.models_for(config)],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

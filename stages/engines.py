@@ -1,0 +1,72 @@
+"""Engines: the ways in which a stage's work can be done, as data.
+
+Every stage that has a choice keeps one registry, a mapping from the name in the settings (``<stage>.engine``) to an
+:class:`Engine`. Nothing is imported until an engine is loaded, and a missing package or model is said before any work.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stages.errors import InputError, MissingEngineError
+
+
+def _no_models(_config: Any) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way of doing a stage's work."""
+
+    title: str
+    """For people."""
+    loads: str
+    """``module:attribute`` of what makes it; imported when it is loaded."""
+    modules: tuple[str, ...] = ()
+    """Import names that must be installed."""
+    extra: str | None = None
+    """The extra of this distribution that brings them; None: they come with it."""
+    models: Callable[[Any], tuple[str, ...]] = _no_models
+    """The stage's config -> names of the models that it then needs."""
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the import names that are not installed."""
+        return tuple(name for name in self.modules if importlib.util.find_spec(name) is None)
+
+    def make(self) -> Callable[..., Any]:
+        """Return what makes the engine."""
+        module, attribute = self.loads.split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+def chosen(engines: Mapping[str, Engine], name: str, setting: str) -> Engine:
+    """Return an engine by name.
+
+    Args:
+        engines: the stage's registry.
+        name: as the settings say it.
+        setting: what they say it in, for the message: ``"transcribe.engine"``.
+
+    Raises:
+        InputError: there is none of that name.
+        MissingEngineError: a package that it needs is not installed.
+    """
+    if name not in engines:
+        raise InputError(f"{setting}: there is no engine {name!r}; choose one of: {', '.join(engines)}.")
+    engine = engines[name]
+    if lacking := engine.missing():
+        raise MissingEngineError(
+            f"{setting}: {name} needs {' and '.join(lacking)}, which {'is' if len(lacking) == 1 else 'are'} not "
+            f"installed. Run: {install_command(engine)}"
+        )
+    return engine
+
+
+def install_command(engine: Engine) -> str:
+    """Return what installs what an engine needs."""
+    return f'pip install "dubwright[{engine.extra}]"' if engine.extra else "pip install --force-reinstall dubwright"
