@@ -97,7 +97,7 @@ def check(
         for name in stage.models_for(getattr(settings, stage.config))
     )
     for name in needed:
-        models.path(name)
+        models.find(name)
     return Job(opened, tags, settings, folder, edits, rerun, stems, exports)
 
 

