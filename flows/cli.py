@@ -109,6 +109,9 @@ def translate(
     To change what a line says, write it into DIR/STEM.TAG.edits.toml under the id that the report gives the line:
     [lines.7] and below it text = "...". Every run takes the texts of that file as they are, and none writes to it;
     with --line 7 only that line is made anew.
+
+    The first run writes DIR/STEM.speakers.toml: there speakers can be given names, and two that are one person joined
+    (docs/speakers.md); every later run takes it over.
     """
     from flows import job
     from flows.console import watching
@@ -177,6 +180,8 @@ def translate(
 def _summary(console: Console, video: Path, report: Path, content: dict[str, Any]) -> None:
     totals = content["totals"]
     print(video)
+    heard = [f"{each['name']} {each['speech_ms'] / 1000:.0f} s" for each in content["speakers"]]
+    console.print(f"speakers: {', '.join(heard)}", highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"{totals['lines_spoken']} of {totals['lines']} lines spoken, CER {totals['cer']:.3f}, voice similarity "
         f"{totals['voice_similarity']}, closures {totals['closures_reached']}/{totals['closures_expected']}; "

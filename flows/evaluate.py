@@ -22,6 +22,7 @@ from stages.evaluate.goals import ROWS, Evaluation, Figure
 from stages.evaluate.sound import SoundEvaluation
 from stages.media import open_source, printable
 from stages.settings import Settings, load
+from stages.speakers import read_speakers, speakers_file
 from stages.store import Stage
 
 EVALUATE = Stage("evaluate", "Looking at the result", evaluate.evaluate, Evaluation, evaluate.VERSION, "lipsync")
@@ -167,7 +168,8 @@ def _what_it_was_made_from(run: Runner, content: dict[str, Any], stem: Path) -> 
     if finished is not None:
         return finished.shared, finished.dub
     edits = read_edits(stem.with_name(f"{stem.name}.edits.toml"))
-    shared = pipeline.prepare(run, video, (target,), settings)
+    speakers = read_speakers(speakers_file(stem.parent, stem.name.removesuffix(f".{target}")))
+    shared = pipeline.prepare(run, video, (target,), settings, speakers)
     return shared, pipeline.dub(run, shared, target, settings, edits)
 
 

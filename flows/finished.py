@@ -15,6 +15,7 @@ from stages.edits import Edits, listed
 from stages.errors import InputError
 from stages.media import printable
 from stages.settings import Settings, load
+from stages.speakers import Speakers
 from stages.store import StageRun, Store
 
 _OF_A_LINE = ("translate", "synthesize", "timing")
@@ -71,7 +72,7 @@ def read_finished(report: dict[str, Any], video: SourceVideo, work: Path) -> Fin
             video=found[compose].source(video) if compose in found else video,
             media=found["ingest"],
             separation=found["separate"],
-            diarization=found["diarize"],
+            diarization=found["speakers"],
             transcript=found["transcribe"],
             track=found["track"],
             faces=found["faces"],
@@ -92,13 +93,19 @@ def read_finished(report: dict[str, Any], video: SourceVideo, work: Path) -> Fin
 
 
 def check_rerun(
-    video: SourceVideo, tags: tuple[str, ...], folder: Path, present: Settings, edits: Edits, lines: tuple[int, ...]
+    video: SourceVideo,
+    tags: tuple[str, ...],
+    folder: Path,
+    present: Settings,
+    edits: Edits,
+    lines: tuple[int, ...],
+    speakers: Speakers,
 ) -> Rerun:
     """Check that ``lines`` of the dub in ``folder`` can be made anew, before any work.
 
     Raises:
-        InputError: more than one language, no finished dub of this video, no such line, or settings that would change
-            more than lines.
+        InputError: more than one language, no finished dub of this video, no such line, or settings or speakers
+            that would change more than lines.
     """
     if len(tags) > 1:
         raise InputError("--line changes one dub; give one language with --to.")
@@ -126,10 +133,27 @@ def check_rerun(
             f"the work folder {printable(settings.work)} does not hold what this dub was made from (it was emptied, is "
             f"another one, or another version wrote it); give the right one with --work, or {anew}."
         )
+    check_merged(report, speakers)
     chosen = tuple(sorted(set(lines)))
     texts = {line.id: line.text for line in before.dub.script.lines}
     waiting = [line for line, text in edits.texts().items() if line not in chosen and texts[line] != text]
     return Rerun(before, chosen, settings, tuple(waiting))
+
+
+def check_merged(report: dict[str, Any], speakers: Speakers) -> None:
+    """Check that the speakers' file joins the speakers that the reported dub joined.
+
+    Raises:
+        InputError: it joins others.
+    """
+    heard = [each["id"] for each in report["speakers"]]
+    before = {number: each["id"] for each in report["speakers"] for number in each["merged"]}
+    now = {number: root for number, root in speakers.merged().items() if root in heard}
+    if now != before:
+        raise InputError(
+            "the speakers' file joins other speakers (same_as) than the finished dub; --line changes nothing but the "
+            "lines, so dub the video again with --force and without --line."
+        )
 
 
 def _settings(before: dict[str, Any], present: Settings) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from stages.errors import InputError
 from stages.languages import language_name, normalise_tag
 from stages.progress import Progress
 from stages.settings import Settings
+from stages.speakers import Speakers, read_speakers, speakers_file, write_speakers
 from stages.still import open_inputs
 from stages.store import Stage, StageRun, Store
 from stages.synthesize import engines_for
@@ -43,6 +44,8 @@ class Job:
     """Whether the parts of the sound are delivered as well."""
     exports: tuple[str, ...] = ()
     """Files for translators' programs to write beside the dub, by the ends of their names."""
+    speakers: Speakers = field(default_factory=Speakers)
+    """The speakers as a person left them."""
 
 
 def check(
@@ -74,9 +77,10 @@ def check(
     opened = open_inputs(video, audio)
     folder = out or Path(f"{video.stem}.dub")
     edits = {tag: read_edits(edits_file(folder, video.stem, tag)) for tag in tags}
+    speakers = read_speakers(speakers_file(folder, video.stem))
     rerun = None
     if lines:
-        rerun = check_rerun(opened, tags, folder, settings, edits[tags[0]], lines)
+        rerun = check_rerun(opened, tags, folder, settings, edits[tags[0]], lines, speakers)
         settings = rerun.settings
     source = settings.transcribe.language
     packs = Packs(settings.packs)
@@ -98,7 +102,7 @@ def check(
     )
     for name in needed:
         models.find(name)
-    return Job(opened, tags, settings, folder, edits, rerun, stems, exports)
+    return Job(opened, tags, settings, folder, edits, rerun, stems, exports, speakers)
 
 
 @dataclass
@@ -127,7 +131,8 @@ def translate(job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[S
     if job.rerun is not None:
         yield _translate_again(job, job.rerun, run, runs_for)
         return
-    shared = pipeline.prepare(run, job.video, job.targets, job.settings)
+    shared = pipeline.prepare(run, job.video, job.targets, job.settings, job.speakers)
+    write_speakers(speakers_file(job.out, job.video.path.stem), job.speakers, shared.diarization)
     for target in job.targets:
         dub = pipeline.dub(run, shared, target, job.settings, job.edits[target])
         export(job.exports, job.out, job.video.path.stem, dub.script)
@@ -139,10 +144,11 @@ def _translate_again(
 ) -> Delivery:
     (target,) = job.targets
     before = rerun.before
-    dub = pipeline.redub(run, before.shared, job.settings, job.edits[target], before.dub, rerun.lines)
+    shared = replace(before.shared, speakers=job.speakers)
+    dub = pipeline.redub(run, shared, job.settings, job.edits[target], before.dub, rerun.lines)
     made = dub or before.dub
     export(job.exports, job.out, job.video.path.stem, made.script)
     if dub is None and not job.stems:
         return unchanged(job.out, job.video.path.stem, before.report, rerun.lines)
     runs = [*before.shared_runs(), *runs_for(target)] if dub is not None else before.runs
-    return deliver(job.out, job.video, before.shared, made, runs, job.settings, job.stems)
+    return deliver(job.out, job.video, shared, made, runs, job.settings, job.stems)

@@ -6,7 +6,7 @@ What all target languages share is made once (:func:`prepare`); the rest is made
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar, cast
 
 from language_packs import Packs, Wordings
@@ -18,6 +18,7 @@ from stages import (
     media,
     mix,
     separate,
+    speakers,
     still,
     synthesize,
     timing,
@@ -52,6 +53,7 @@ from stages.evaluate.sound import SoundEvaluation
 from stages.inspect.rerun import reinspect
 from stages.mix.rerun import remix
 from stages.settings import Settings
+from stages.speakers import Speakers
 from stages.store import Stage
 from stages.synthesize.rerun import respeak
 from stages.timing.rerun import refit, replan
@@ -70,6 +72,7 @@ DIARIZE = Stage(
     "diarize", "Finding who speaks when", diarize.diarize, Diarization, diarize.VERSION, "diarize",
     "silero-vad + ge2e", ("ge2e-speaker-encoder",),
 )  # fmt: skip
+SPEAKERS = Stage("speakers", "Knowing the speakers", speakers.identify, Diarization, speakers.VERSION, "diarize")
 TRANSCRIBE = Stage(
     "transcribe", "Writing down what is said", transcribe.transcribe, Transcript, transcribe.VERSION, "transcribe",
     "faster-whisper", ("whisper-base",),
@@ -140,7 +143,7 @@ RESYNC = replace(LIPSYNC, function=lipsync.resync)
 REMIX = replace(MIX, function=remix)
 REINSPECT = replace(INSPECT, function=reinspect)
 
-SHARED_STAGES = (COMPOSE, INGEST, SEPARATE, DIARIZE, TRANSCRIBE, TRACK, FACES, PERSONAL)
+SHARED_STAGES = (COMPOSE, INGEST, SEPARATE, DIARIZE, SPEAKERS, TRANSCRIBE, TRACK, FACES, PERSONAL)
 """Done once for a video, whatever the target languages."""
 LANGUAGE_STAGES = (TRANSLATE, CAST, FIT, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT, MEASURE)
 """Done for every target language."""
@@ -164,10 +167,13 @@ class Shared:
     media: Media
     separation: Separation
     diarization: Diarization
+    """With the numbers that the speakers are known by."""
     transcript: Transcript
     track: FaceTrack
     faces: SpeakerFaces
     habits: PersonalVisemes
+    speakers: Speakers = field(default_factory=Speakers)
+    """Names and merges that a person gave."""
 
 
 @dataclass(frozen=True)
@@ -187,8 +193,8 @@ class Dub:
     """Ids of the lines that the last run made anew; empty where it made all."""
 
 
-def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], settings: Settings) -> Shared:
-    """Do what all target languages share.
+def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], settings: Settings, known: Speakers) -> Shared:
+    """Do what all target languages share; ``known`` are the speakers as a person left them.
 
     Raises:
         InputError: there is no speech, or a target language cannot be reached from the language that is spoken.
@@ -200,6 +206,7 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
     diarization = cast(Diarization, run(DIARIZE, separation))
     if not diarization.turns:
         raise InputError(f"{clip.file_name}: no speech was found in the sound track, so there is nothing to translate.")
+    diarization = cast(Diarization, run(SPEAKERS, diarization, known))
     transcript = cast(Transcript, run(TRANSCRIBE, separation, diarization))
     if not transcript.lines:
         raise InputError(
@@ -214,7 +221,7 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
     track = cast(FaceTrack, run(TRACK, video, clip))
     faces = cast(SpeakerFaces, run(FACES, track, clip, diarization, separation))
     habits = cast(PersonalVisemes, run(PERSONAL, clip, track, faces, transcript, pack))
-    return Shared(video, clip, separation, diarization, transcript, track, faces, habits)
+    return Shared(video, clip, separation, diarization, transcript, track, faces, habits, known)
 
 
 def dub(run: RunStage, shared: Shared, target: str, settings: Settings, edits: Edits) -> Dub:

@@ -8,8 +8,9 @@ import soundfile
 
 from stages.diarize import clustering, voice_activity
 from stages.diarize.clustering import cluster
+from stages.diarize.resegmentation import resegmented
 from stages.diarize.turns import Cell, cells_of, join_cells
-from stages.diarize.voice_activity import CHUNK_MS, Span, padded, speech_probabilities, speech_spans
+from stages.diarize.voice_activity import CHUNK_MS, Span, earlier, padded, speech_probabilities, speech_spans
 from stages.errors import MissingEngineError
 
 SAMPLE = Path(__file__).parents[1] / "data" / "samples" / "statement-en.mp4"
@@ -101,31 +102,52 @@ def test_many_windows_are_clustered_by_sample(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_cells_share_a_span_out() -> None:
-    cells = cells_of(Span(1000, 4000), 3, [1000, 1400, 1800, 2400], 1600)
-    assert [(cell.start_ms, cell.end_ms) for cell in cells] == [
-        (1000, 2000),
-        (2000, 2400),
-        (2400, 2900),
-        (2900, 4000),
-    ]
+    cells = cells_of(Span(1000, 1700), 3, 200)
+    assert [(cell.start_ms, cell.end_ms) for cell in cells] == [(1000, 1175), (1175, 1350), (1350, 1525), (1525, 1700)]
     assert {cell.span for cell in cells} == {3}
-    assert cells_of(Span(0, 500), 0, [0], 1600) == [Cell(0, 0, 500)]
+    assert cells_of(Span(0, 90), 0, 200) == [Cell(0, 0, 90)]
 
 
-def test_turns_join_cells_of_one_span_only() -> None:
-    cells = [Cell(0, 0, 500), Cell(0, 500, 900), Cell(1, 1300, 2000)]
-    turns = join_cells(cells, [0, 0, 0], np.ones(100), 400)
-    assert [(turn.speaker, turn.start_ms, turn.end_ms) for turn in turns] == [
-        ("S1", 0, 900),
-        ("S1", 1300, 2000),
-    ]
+def spoken(cells: list[Cell], labels: list[int], probabilities: np.ndarray, pause_ms: int = 200) -> list:
+    turns = join_cells(cells, labels, probabilities, 400, pause_ms)
+    return [(turn.speaker, turn.start_ms, turn.end_ms) for turn in turns]
+
+
+def test_turns_end_at_pauses_and_changes() -> None:
+    cells = [Cell(0, 0, 500), Cell(0, 500, 900), Cell(1, 1000, 1300), Cell(2, 1500, 2000)]
+    assert spoken(cells, [0, 0, 0, 0], np.ones(100)) == [("S1", 0, 1300), ("S1", 1500, 2000)]
+    # What is between two people is nobody's, however short.
+    assert spoken(cells, [0, 0, 1, 1], np.ones(100))[:2] == [("S1", 0, 900), ("S2", 1000, 1300)]
 
 
 def test_a_border_moves_to_the_breath() -> None:
     probabilities = np.ones(100)
     probabilities[34] = 0.6
-    turns = join_cells([Cell(0, 0, 1000), Cell(0, 1000, 2000)], [0, 1], probabilities, 400)
-    assert [(turn.speaker, turn.start_ms, turn.end_ms) for turn in turns] == [
+    assert spoken([Cell(0, 0, 1000), Cell(0, 1000, 2000)], [0, 1], probabilities) == [
         ("S1", 0, 34 * CHUNK_MS),
         ("S2", 34 * CHUNK_MS, 2000),
     ]
+
+
+def test_speech_is_told_one_chunk_late() -> None:
+    assert earlier([Span(16, 500), Span(800, 1200)], 5000) == (Span(0, 468), Span(768, 1168))
+    assert earlier([Span(800, 1200)], 1210) == (Span(768, 1210),)
+
+
+def test_a_stray_cell_is_its_neighbours() -> None:
+    vectors = people(4, 4)
+    between = (vectors[0] * 0.45 + vectors[5] * 0.55) / np.linalg.norm(vectors[0] * 0.45 + vectors[5] * 0.55)
+    cells = np.stack([*vectors[:4], between, *vectors[:4], *vectors[4:]])
+    truth = [0] * 9 + [1] * 4
+    labels = np.array([0] * 4 + [1] + [0] * 4 + [1] * 4)
+    assert resegmented(cells, np.full(13, 200.0), [0] * 13, labels).tolist() == truth
+    # A span of its own may be another's.
+    spans = [0] * 4 + [1] + [2] * 4 + [3] * 4
+    assert resegmented(cells, np.full(13, 200.0), spans, labels)[4] == 1
+
+
+def test_a_speaker_whom_nobody_is_like_is_given_up() -> None:
+    a, b = people(6, 6)[:6], people(6, 6)[6:]
+    mixed = np.concatenate([b, a, b])
+    labels = np.array([2] * 6 + [0] * 6 + [2] * 6)
+    assert resegmented(mixed, np.full(18, 200.0), [0] * 18, labels).tolist() == [0] * 6 + [1] * 6 + [0] * 6

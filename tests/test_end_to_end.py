@@ -58,6 +58,7 @@ def test_it_ends_well_without_a_network(run: Run) -> None:
         "statement-en.pt-BR.srt",
         "statement-en.pt-BR.visemes.json",
         "statement-en.pt-BR.vtt",
+        "statement-en.speakers.toml",
     ]
 
 
@@ -129,7 +130,7 @@ def test_report_has_what_the_schema_promises(run: Run) -> None:
     assert report["schema"] == 1 and report["target"] == "pt-BR"
     assert report["source"]["language"] == "en" and report["source"]["sha256"]
     stages = [stage["name"] for stage in report["stages"]]
-    assert stages[:4] == ["ingest", "separate", "diarize", "transcribe"] and "lipsync" in stages
+    assert stages[:4] == ["ingest", "separate", "diarize", "speakers"] and "lipsync" in stages
     assert all(stage["seconds"] >= 0 and set(stage) >= {"name", "engine", "model_sha256"} for stage in report["stages"])
     promised = {
         "id",
@@ -269,7 +270,7 @@ def test_two_languages_share_what_can_be_shared(run: Run, tmp_path: Path) -> Non
     assert done.returncode in (0, 1), done.stderr
     report = json.loads((tmp_path / "statement-en.es.report.json").read_text())
     assert {stage["name"] for stage in report["stages"] if stage["from_store"]} == {
-        "ingest", "separate", "diarize", "transcribe", "track", "faces", "personal"
+        "ingest", "separate", "diarize", "speakers", "transcribe", "track", "faces", "personal"
     }  # fmt: skip
     with av.open(str(tmp_path / "statement-en.es.mp4")) as container:
         assert [stream.language for stream in container.streams.audio] == ["spa", "eng"]

@@ -48,6 +48,7 @@ def report(
         "route": list(dub.script.route),
         "settings": settings.model_dump(mode="json"),
         "stages": [run.model_dump(mode="json") for run in runs],
+        "speakers": _speakers(shared),
         "voices": [voice.model_dump(mode="json") for voice in dub.cast.voices],
         "lines": lines,
         "totals": {
@@ -70,6 +71,24 @@ def report(
         "rerun": _rerun(dub),
         "unprocessed": [item.model_dump() for item in shared.transcript.unprocessed] + unsynced,
     }
+
+
+def _speakers(shared: Shared) -> list[dict[str, Any]]:
+    """Return who speaks: the number, the name, when first and how long, and who was joined to the speaker."""
+    merged = shared.speakers.merged()
+    rows = []
+    for speaker in shared.diarization.speakers:
+        own = [turn for turn in shared.diarization.turns if turn.speaker == speaker]
+        rows.append(
+            {
+                "id": speaker,
+                "name": shared.speakers.name(speaker),
+                "first_ms": own[0].start_ms,
+                "speech_ms": sum(turn.end_ms - turn.start_ms for turn in own),
+                "merged": [number for number, root in merged.items() if root == speaker],
+            }
+        )
+    return rows
 
 
 def _rerun(dub: Dub) -> dict[str, Any] | None:
@@ -137,6 +156,7 @@ def _lines(shared: Shared, dub: Dub, max_cer: float) -> list[dict[str, Any]]:
             {
                 "id": line.id,
                 "speaker": line.speaker,
+                "speaker_name": shared.speakers.name(line.speaker),
                 "source_text": line.source_text,
                 "text": line.text,
                 "full_text": line.full_text,

@@ -70,15 +70,12 @@ class SpeakerEncoder:
             samples_16k: speech; raised to -30 dBFS where it is softer (the mel bands are linear in power).
             starts: first sample of each window. Less than a whole window of sound is repeated to fill one.
         """
-        if len(samples_16k) == 0:
-            raise ValueError("an embedding needs at least one sample")
-        samples = _raised(np.asarray(samples_16k, np.float32))
-        samples = np.resize(samples, max(WINDOW_SAMPLES, len(samples)))
-        mel = mel_spectrogram(samples)
-        first_frames = np.minimum(np.asarray(starts) // HOP_SAMPLES, len(mel) - WINDOW_FRAMES)
-        batches = [first_frames[at : at + _BATCH_WINDOWS] for at in range(0, len(first_frames), _BATCH_WINDOWS)]
+        return self.embed_mels(mel_windows(samples_16k, starts, WINDOW_FRAMES))
+
+    def embed_mels(self, mels: np.ndarray) -> np.ndarray:
+        """Return a unit vector, float32 (windows, 256), for each of float32 (windows, frames, bands)."""
         return np.concatenate(
-            [self._forward(np.stack([mel[at : at + WINDOW_FRAMES] for at in batch])) for batch in batches]
+            [self._forward(mels[at : at + _BATCH_WINDOWS]) for at in range(0, len(mels), _BATCH_WINDOWS)]
         )
 
     def _forward(self, mels: np.ndarray) -> np.ndarray:
@@ -88,6 +85,23 @@ class SpeakerEncoder:
             sequence = _lstm(sequence, input_weights, state_weights, bias)
         projected = np.maximum(sequence[-1] @ self._projection + self._offset, 0.0)
         return projected / np.linalg.norm(projected, axis=1, keepdims=True)
+
+
+def mel_windows(samples_16k: np.ndarray, starts: Sequence[int], frames: int) -> np.ndarray:
+    """Return float32 (len(starts), frames, 40): the mel bands of windows of (n,) samples, 10 ms a frame.
+
+    Args:
+        samples_16k: speech; raised to -30 dBFS where it is softer (the mel bands are linear in power).
+        starts: first sample of each window, moved to where a whole window is left.
+        frames: length of a window. Less than a whole window of sound is repeated to fill one.
+    """
+    if len(samples_16k) == 0:
+        raise ValueError("an embedding needs at least one sample")
+    samples = _raised(np.asarray(samples_16k, np.float32))
+    samples = np.resize(samples, max(frames * HOP_SAMPLES, len(samples)))
+    mel = mel_spectrogram(samples)
+    first_frames = np.clip(np.asarray(starts) // HOP_SAMPLES, 0, len(mel) - frames)
+    return np.stack([mel[at : at + frames] for at in first_frames])
 
 
 def window_starts(samples: int, hop_samples: int) -> list[int]:

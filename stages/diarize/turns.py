@@ -17,23 +17,22 @@ _DIP_PER_WAY = 0.5
 
 @dataclass(frozen=True)
 class Cell:
-    """The part of a span of speech that one embedding window speaks for."""
+    """A part of a span of speech that has one speaker."""
 
     span: int
     start_ms: int
     end_ms: int
 
 
-def cells_of(span: Span, index: int, window_starts_ms: Sequence[int], window_ms: int) -> list[Cell]:
-    """Divide a span among its windows: each gets what is nearest to its centre."""
-    centres = [start + window_ms // 2 for start in window_starts_ms]
-    inner = [(before + after) // 2 for before, after in pairwise(centres)]
-    edges = [span.start_ms, *(min(max(edge, span.start_ms), span.end_ms) for edge in inner), span.end_ms]
+def cells_of(span: Span, index: int, cell_ms: int) -> list[Cell]:
+    """Divide a span into equal cells of about ``cell_ms``, at least one."""
+    count = max(1, round((span.end_ms - span.start_ms) / cell_ms))
+    edges = [span.start_ms + (span.end_ms - span.start_ms) * number // count for number in range(count + 1)]
     return [Cell(index, start, end) for start, end in pairwise(edges)]
 
 
 def join_cells(
-    cells: Sequence[Cell], labels: Sequence[int], probabilities: np.ndarray, reach_ms: int
+    cells: Sequence[Cell], labels: Sequence[int], probabilities: np.ndarray, reach_ms: int, pause_ms: int
 ) -> tuple[Turn, ...]:
     """Join neighbouring cells of one speaker into turns ``S1``, ``S2`` ...
 
@@ -45,20 +44,21 @@ def join_cells(
         labels: speaker number of each cell, from 0.
         probabilities: float32 (chunks,) of :func:`stages.diarize.voice_activity.speech_probabilities`.
         reach_ms: how far a border may move, to either side.
+        pause_ms: spans of one speaker with a shorter pause between them are one turn.
     """
     turns: list[Turn] = []
     previous: Cell | None = None
     for cell, label in zip(cells, labels, strict=True):
         speaker = f"S{label + 1}"
         start_ms = cell.start_ms
-        if previous is not None and previous.span == cell.span:
-            if turns[-1].speaker == speaker:
+        if previous is not None and turns[-1].speaker == speaker:
+            if previous.span == cell.span or start_ms - previous.end_ms < pause_ms:
                 start_ms = turns.pop().start_ms
-            else:
-                earliest = max(start_ms - reach_ms, turns[-1].start_ms + CHUNK_MS)
-                latest = min(start_ms + reach_ms, cell.end_ms - CHUNK_MS)
-                start_ms = _least_likely_ms(probabilities, earliest, latest, start_ms)
-                turns[-1] = turns[-1].model_copy(update={"end_ms": start_ms})
+        elif previous is not None and previous.span == cell.span:
+            earliest = max(start_ms - reach_ms, turns[-1].start_ms + CHUNK_MS)
+            latest = min(start_ms + reach_ms, cell.end_ms - CHUNK_MS)
+            start_ms = _least_likely_ms(probabilities, earliest, latest, start_ms)
+            turns[-1] = turns[-1].model_copy(update={"end_ms": start_ms})
         turns.append(Turn(speaker=speaker, start_ms=start_ms, end_ms=cell.end_ms))
         previous = cell
     return tuple(turns)

@@ -104,6 +104,16 @@ def padded(spans: Sequence[Span], pad_ms: int) -> tuple[Span, ...]:
     )
 
 
+def earlier(spans: Sequence[Span], end_ms: int) -> tuple[Span, ...]:
+    """Move spans to where speech begins and ends, which the network tells one chunk late; the sound ends at ``end_ms``.
+
+    Measured at hard cuts in the speech of five people: its median is 31 ms late where speech ends, 33 ms where it
+    begins. Speech that goes on to the end of the sound still does.
+    """
+    ends_ms = [end_ms if span.end_ms > end_ms - CHUNK_MS else span.end_ms - CHUNK_MS for span in spans]
+    return tuple(Span(max(0, span.start_ms - CHUNK_MS), last_ms) for span, last_ms in zip(spans, ends_ms, strict=True))
+
+
 def _verified_model() -> str:
     from faster_whisper.utils import get_assets_path
 
