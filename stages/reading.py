@@ -50,3 +50,21 @@ def read_line(text: str, how: G2P, tag: str, where: str) -> str:
         raise InputError(f"{where}: {error}") from None
     except g2p.MissingReaderError as error:
         raise MissingEngineError(f"{where}: {error}") from None
+
+
+def try_line(text: str, how: G2P, tag: str, where: str) -> tuple[str, str | None]:
+    """Return a line as IPA, and None; or no IPA, and why it cannot be read: one bad line must not end a run.
+
+    Arguments as of :func:`read_line`.
+
+    Raises:
+        MissingEngineError: a package that reads the language is not installed.
+    """
+    try:
+        return read_line(text, how, tag, where), None
+    except (MissingEngineError, MemoryError):
+        raise
+    except InputError as error:
+        return "", str(error)
+    except Exception as error:  # a reader may fail in any way on one line
+        return "", f"{where}: {type(error).__name__}: {error}"

@@ -14,7 +14,6 @@ from stages import sound
 from stages.artifacts import Line, SpokenLine, Transcript, Unprocessed
 from stages.mix.bed import residue, write_bed
 from stages.mix.spans import grown, removed
-from stages.synthesize.speaking import FAILED
 
 
 class Known:
@@ -109,7 +108,7 @@ class TestRemoved:
         )  # fmt: skip
         clip = Clip(tmp_path)
         dub = clip.spoken(1, 1000, voice_like(0.9, 0.1, SPEECH_HZ))
-        failed = clip.spoken(2, 5000, np.zeros(480, np.float32)).model_copy(update={"flags": (FAILED,), "end_ms": 5000})
+        failed = clip.spoken(2, 5000, np.zeros(480, np.float32)).model_copy(update={"failure": "x", "end_ms": 6000})
         spans = removed(transcript, speech_of(clip, dub, failed), voice)
         assert len(spans) == 1 and 900 <= spans[0][0] <= 1000 and 2000 <= spans[0][1] <= 2150
 

@@ -8,11 +8,9 @@ from stages import sound, synthesize
 from stages.artifacts import (
     Cast,
     Diarization,
-    Phone,
     Plan,
     PlannedLine,
     Reading,
-    ReadLine,
     Script,
     ScriptLine,
     Separation,
@@ -20,10 +18,8 @@ from stages.artifacts import (
 )
 from stages.errors import MissingEngineError
 from stages.progress import silent
-from stages.synthesize import SynthesizeConfig, speaking
-from stages.synthesize.kokoro import KokoroEngine, Length, Utterance
-from stages.synthesize.matching import as_it_is
-from stages.synthesize.pitch import UNCHANGED, LogF0, Pitch
+from stages.synthesize import SynthesizeConfig
+from stages.synthesize.kokoro import KokoroEngine
 
 PORTUGUESE = load_pack("pt-BR")
 TEXT = "Boa noite, papai. Como vai?"
@@ -94,6 +90,7 @@ def test_the_line_is_spoken_in_its_place(chain: tuple) -> None:
     loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max())
     assert abs(loud[0] / 24 + line.sound_start_ms - 40) < 40
     assert (empty.phones, empty.flags, empty.start_ms) == ((), (), 2600)
+    assert (line.failure, empty.failure) == (None, "nothing to say in the translation")
 
 
 def test_an_unknown_engine_is_one_line() -> None:
@@ -107,37 +104,3 @@ def test_an_unknown_engine_is_one_line() -> None:
 )
 def test_engines_for(tag: str, engines: dict[str, str]) -> None:
     assert synthesize.engines_for(tag) == engines
-
-
-class BrokenEngine:
-    rate_hz = 24_000
-
-    def __init__(self, samples: np.ndarray) -> None:
-        self.samples = samples
-        self.speeds: list[float] = []
-
-    def durations(self, ipa: str, voice: str, speed: float = 1.0) -> Length:
-        return Length(0, 1000, 0)
-
-    def speed_for(self, ipa: str, voice: str, sounding_ms: int) -> float:
-        return 1.0
-
-    def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Pitch = UNCHANGED) -> Utterance:
-        self.speeds.append(speed)
-        return Utterance(self.samples, (Phone(ipa="a", start_ms=0, end_ms=1000),), np.array([40]))
-
-
-@pytest.mark.parametrize("samples", [np.zeros(24_000, np.float32), np.full(24_000, np.nan, np.float32)])
-def test_a_sound_that_is_not_speech_is_retried_then_flagged(samples: np.ndarray) -> None:
-    engine = BrokenEngine(samples)
-    spoken = speaking.speak_line(
-        engine,
-        ReadLine(id=1, ipa="a", duration_ms=1000, lead_ms=0, tail_ms=0),
-        PlannedLine(id=1, start_ms=500, end_ms=1500, rate=1.0),
-        "x",
-        as_it_is(LogF0(4.5, 0.2)),
-        -20.0,
-    )
-    assert spoken.flags == (speaking.FAILED,)
-    assert not spoken.samples.any()
-    assert len(set(engine.speeds)) == 3

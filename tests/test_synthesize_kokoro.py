@@ -21,7 +21,7 @@ def test_the_derived_graphs_are_the_same_bytes_again(tmp_path: Path) -> None:
     folder = models.path("kokoro-82m")
     (tmp_path / "kokoro.onnx").symlink_to(folder / "kokoro.onnx")
     made = kokoro_graph.expose_durations(tmp_path)
-    assert [path.name for path in made] == ["kokoro-timed.onnx", "kokoro-durations.onnx"]
+    assert [path.name for path in made] == ["kokoro-timed.onnx", "kokoro-predicted.onnx"]
     for path in made:
         assert path.read_bytes() == (folder / path.name).read_bytes()
     assert [output.name for output in open_session(made[0]).get_outputs()] == ["audio", kokoro_graph.DURATIONS]

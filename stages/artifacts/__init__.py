@@ -6,7 +6,7 @@ All times are integer milliseconds on the clip's own clock unless a name says ot
 """
 
 from stages.artifacts.base import Artifact, Record
-from stages.artifacts.checked import Inspection, LineCheck, Mixdown, MixLevels, Place, Room
+from stages.artifacts.checked import Inspection, LineCheck, Mixdown, MixLevels, Place, Room, Unchecked
 from stages.artifacts.clip import Clip, Media, PictureStream, Separation, SoundStream, SourceVideo
 from stages.artifacts.heard import Diarization, Line, Transcript, Turn, Unprocessed, Word
 from stages.artifacts.said import (
@@ -14,6 +14,7 @@ from stages.artifacts.said import (
     Phone,
     Plan,
     PlannedLine,
+    Prosody,
     Reading,
     ReadLine,
     Script,
@@ -60,6 +61,7 @@ __all__ = [
     "Place",
     "Plan",
     "PlannedLine",
+    "Prosody",
     "ReadLine",
     "Reading",
     "Record",
@@ -77,6 +79,7 @@ __all__ = [
     "Trajectory",
     "Transcript",
     "Turn",
+    "Unchecked",
     "Unprocessed",
     "Unsynced",
     "Viseme",

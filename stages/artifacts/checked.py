@@ -58,9 +58,17 @@ class LineCheck(Record):
     cer: float
 
 
+class Unchecked(Record):
+    """A line that could not be listened to, and why."""
+
+    id: int
+    reason: str
+
+
 class Inspection(Artifact):
     """The dub transcribed back."""
 
     lines: tuple[LineCheck, ...]
+    unchecked: tuple[Unchecked, ...] = ()
     cer: float
     """Over all lines: edits over characters."""

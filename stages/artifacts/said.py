@@ -47,6 +47,8 @@ class ReadLine(Record):
     """Silence before the first phone at speed 1."""
     tail_ms: int
     """Silence after the last phone at speed 1."""
+    failure: str | None = None
+    """Why the line cannot be read; it has no phones then."""
 
 
 class Reading(Artifact):
@@ -107,6 +109,24 @@ class Phone(Record):
     end_ms: int
 
 
+class Prosody(Record):
+    """How a line of the source is said, against its speaker's habit: what its dub is given.
+
+    Measured on the separated voice, shrunk towards the habit where the line is short, and bounded.
+    """
+
+    f0_shift_st: float
+    """Semitones by which its mean ln F0 lies above the speaker's."""
+    f0_range_ratio: float
+    """Its spread of ln F0 over the speaker's usual spread within a line."""
+    level_db: float
+    """Its level over the speaker's median line."""
+    rise_st: float | None = None
+    """Of a question: semitones by which its end lies above the low before it; None where it is none or not voiced."""
+    contour_db: tuple[float, float, float] | None = None
+    """Level of its thirds over their mean; None where they are too short to tell."""
+
+
 class SpokenLine(Record):
     """One synthesised line, placed in time."""
 
@@ -124,6 +144,16 @@ class SpokenLine(Record):
     similarity: float
     """Cosine of this line's speaker embedding with its speaker's."""
     flags: tuple[str, ...] = ()
+    prosody: Prosody | None = None
+    """What was taken over from the source; None where too little is voiced there."""
+    failure: str | None = None
+    """Why the line is left in the original voice: its sound is silence, it has no phones, and its times are the source
+    line's. None: it is dubbed."""
+
+    @property
+    def is_dubbed(self) -> bool:
+        """Whether the dub stands for the original voice."""
+        return self.failure is None
 
 
 class Speech(Artifact):

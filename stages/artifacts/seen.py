@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stages.artifacts.base import Artifact, Record
+from stages.artifacts.heard import Turn
 
 
 class Face(Record):
@@ -91,6 +92,8 @@ class Trajectory(Artifact):
     arrays: str = "trajectory.npz"
     """Per speaker name: float32 (frames, 9), columns as :data:`language_packs.PARAMETERS`, 0-1; and
     ``<speaker>.speaking`` bool (frames,): false where the mouth rests."""
+    left: tuple[Turn, ...] = ()
+    """Lines that are left in the original voice: their speaker's mouth is left as well."""
 
 
 class LineClosures(Record):

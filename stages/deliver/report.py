@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from language_packs import PARAMETERS
-from stages.artifacts import FaceTurn, Media, SourceVideo, SpokenLine, Unsynced
+from stages.artifacts import FaceTurn, Media, SourceVideo, SpokenLine, Unprocessed, Unsynced
 from stages.pipeline import Dub, Shared
 from stages.settings import Settings
 from stages.store import StageRun
@@ -24,6 +24,7 @@ def report(
 ) -> dict[str, Any]:
     """Return the report of one dub as plain data (see ``docs/report.md``)."""
     lines = _lines(shared, dub, settings.inspect.max_cer)
+    left = _left(shared, dub)
     spoken = [line for line in lines if line["spoken_start_ms"] is not None]
     unsynced = [
         {"start_ms": start_ms, "end_ms": end_ms, "reason": f"lips not moved: {reason}"}
@@ -62,14 +63,14 @@ def report(
             ),
             "closures_expected": sum(line["closures_expected"] for line in lines),
             "closures_reached": sum(line["closures_reached"] for line in lines),
-            "speech_unprocessed_ms": sum(item.end_ms - item.start_ms for item in shared.transcript.unprocessed),
+            "speech_unprocessed_ms": sum(item.end_ms - item.start_ms for item in left),
             "frames_changed": dub.picture.changed_frames,
             "integrated_lufs": dub.mixdown.integrated_lufs,
             "true_peak_dbtp": dub.mixdown.true_peak_dbtp,
             "sound": [each.content() for each in dub.sound.total],
         },
         "rerun": _rerun(dub),
-        "unprocessed": [item.model_dump() for item in shared.transcript.unprocessed] + unsynced,
+        "unprocessed": [item.model_dump() for item in left] + unsynced,
     }
 
 
@@ -89,6 +90,20 @@ def _speakers(shared: Shared) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _left(shared: Shared, dub: Dub) -> list[Unprocessed]:
+    """Return the speech that is heard in the original voice: without words, or its line could not be dubbed."""
+    lines = [
+        Unprocessed(
+            start_ms=line.start_ms,
+            end_ms=line.end_ms,
+            reason=f"line {line.id} left in the original voice: {line.failure}",
+        )
+        for line in dub.speech.lines
+        if not line.is_dubbed
+    ]
+    return sorted([*shared.transcript.unprocessed, *lines], key=lambda item: item.start_ms)
 
 
 def _rerun(dub: Dub) -> dict[str, Any] | None:
@@ -142,6 +157,7 @@ def visemes(shared: Shared, dub: Dub) -> dict[str, Any]:
 def _lines(shared: Shared, dub: Dub, max_cer: float) -> list[dict[str, Any]]:
     spoken = {line.id: line for line in dub.speech.lines}
     checks = {check.id: check for check in dub.inspection.lines}
+    unchecked = {each.id: each.reason for each in dub.inspection.unchecked}
     planned = {line.id: line for line in dub.plan.lines}
     closures = {item.line_id: item for item in dub.picture.closures}
     sounds = {line.id: line.model_dump(exclude={"id"}) for line in dub.sound.lines}
@@ -150,6 +166,11 @@ def _lines(shared: Shared, dub: Dub, max_cer: float) -> list[dict[str, Any]]:
         voice, check, mouth = spoken.get(line.id), checks.get(line.id), closures.get(line.id)
         flags = [*line.flags, *(planned[line.id].flags if line.id in planned else ())]
         flags += [flag for flag in (voice.flags if voice else ()) if flag not in flags]
+        if voice is not None and not voice.is_dubbed:
+            flags.append(f"left in the original voice: {voice.failure}")
+            voice = None
+        if line.id in unchecked:
+            flags.append(f"not listened to: {unchecked[line.id]}")
         if check is not None and check.cer > max_cer:
             flags.append("hard to understand")
         rows.append(

@@ -119,7 +119,7 @@ def evaluate_sound(
         MissingEngineError: the speaker encoder is not here.
     """
     measured = _Lines(separation, diarization, transcript, voices, speech, mixdown, inspection)
-    spoken = [line for line in speech.lines if line.phones]
+    spoken = [line for line in speech.lines if line.is_dubbed]
     lines = []
     for line in spoken:
         lines.append(measured.figures(line))

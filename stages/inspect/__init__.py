@@ -10,11 +10,12 @@ from pathlib import Path
 import langcodes
 
 from stages import models
-from stages.artifacts import Inspection, LineCheck, Mixdown, Record, Script, Speech
+from stages.artifacts import Inspection, LineCheck, Mixdown, Record, Script, Speech, Unchecked
+from stages.errors import DubwrightError
 from stages.progress import Progress
 from stages.sound import SAMPLE_RATE_HZ, SPEECH_RATE_HZ, read_span, resample
 
-VERSION = 2
+VERSION = 3
 _MARGIN_MS = 150
 """Kept around a line so that its first and last sounds are heard whole."""
 
@@ -31,7 +32,9 @@ class InspectConfig(Record):
 def inspect(
     script: Script, speech: Speech, mixdown: Mixdown, config: InspectConfig, out: Path, progress: Progress
 ) -> Inspection:
-    """Transcribe every spoken line of the mix back in the target language.
+    """Transcribe every dubbed line of the mix back in the target language.
+
+    A line that the recogniser fails on is listed in ``unchecked`` and does not end the run.
 
     The character error rate (CER) is that of jiwer on normalised text: lower case, no punctuation, one space
     between words.
@@ -44,15 +47,24 @@ def inspect(
     language = langcodes.get(script.target).language
     assert language is not None
     texts = {line.id: line.text for line in script.lines}
-    checks = []
-    for number, line in enumerate(speech.lines, start=1):
+    checks, unchecked = [], []
+    dubbed = [line for line in speech.lines if line.is_dubbed]
+    for number, line in enumerate(dubbed, start=1):
         sound = read_span(mixdown.file(mixdown.sound), line.start_ms - _MARGIN_MS, line.end_ms + _MARGIN_MS)
-        heard = engine.recognise(resample(sound.mean(axis=1), SAMPLE_RATE_HZ, SPEECH_RATE_HZ), language, "transcribe")
+        try:
+            heard = engine.recognise(
+                resample(sound.mean(axis=1), SAMPLE_RATE_HZ, SPEECH_RATE_HZ), language, "transcribe"
+            )
+        except (DubwrightError, MemoryError):
+            raise
+        except Exception as error:  # a recogniser may fail in any way on one line
+            unchecked.append(Unchecked(id=line.id, reason=f"{type(error).__name__}: {error}"))
+            continue
         reference = normalised(texts[line.id])
         cer = jiwer.cer(reference, normalised(heard)) if reference else 0.0
         checks.append(LineCheck(id=line.id, heard=heard, cer=round(float(cer), 4)))
-        progress(number / len(speech.lines))
-    return Inspection(lines=tuple(checks), cer=total_cer(script, checks))
+        progress(number / len(dubbed))
+    return Inspection(lines=tuple(checks), cer=total_cer(script, checks), unchecked=tuple(unchecked))
 
 
 def total_cer(script: Script, checks: Sequence[LineCheck]) -> float:

@@ -20,7 +20,10 @@ def reinspect(
     progress: Progress,
 ) -> Inspection:
     """Return the previous inspection with ``lines`` transcribed back anew; see :func:`stages.inspect.inspect`."""
+    order = {line.id: place for place, line in enumerate(speech.lines)}
     changed = speech.model_copy(update={"lines": tuple(line for line in speech.lines if line.id in lines)})
-    fresh = {check.id: check for check in inspect(script, changed, mixdown, config, out, progress).lines}
-    checks = tuple(fresh.get(check.id, check) for check in previous.lines)
-    return Inspection(lines=checks, cer=total_cer(script, checks))
+    fresh = inspect(script, changed, mixdown, config, out, progress)
+    kept = [check for check in previous.lines if check.id not in lines]
+    checks = tuple(sorted([*kept, *fresh.lines], key=lambda check: order[check.id]))
+    unchecked = [each for each in previous.unchecked if each.id not in lines]
+    return Inspection(lines=checks, cer=total_cer(script, checks), unchecked=(*unchecked, *fresh.unchecked))

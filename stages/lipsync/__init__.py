@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 TRACK_VERSION = 8
 FACES_VERSION = 3
-SYNC_VERSION = 19
+SYNC_VERSION = 20
 
 
 class TrackConfig(Record):

@@ -107,7 +107,7 @@ def demands(faces: SpeakerFaces, trajectory: Trajectory, media: Media) -> dict[i
     """Return, per face id, the frames in which it is driven and by what.
 
     A face is driven through its own turns in the source (at rest where the dub is silent there) and wherever its
-    speaker's dub speaks beside them.
+    speaker's dub speaks beside them; not where a line is left in the original voice.
     """
     times_ms = np.load(media.file(media.frame_times))
     result: dict[int, Demand] = {}
@@ -115,6 +115,9 @@ def demands(faces: SpeakerFaces, trajectory: Trajectory, media: Media) -> dict[i
         for speaker in trajectory.speakers:
             parameters, speaking = arrays[speaker], arrays[f"{speaker}.speaking"]
             owner = _face_per_frame(faces, speaker, speaking, times_ms)
+            for left in trajectory.left:
+                if left.speaker == speaker:
+                    owner[~speaking & (times_ms >= left.start_ms) & (times_ms <= left.end_ms)] = -1
             for face in sorted(set(owner.tolist()) - {-1}):
                 demand = result.setdefault(face, Demand(np.zeros(len(times_ms), dtype=bool), parameters.copy()))
                 mine = owner == face

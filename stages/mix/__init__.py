@@ -25,7 +25,7 @@ from stages.mix.loudness import Loudness, filtered, integrated_lufs, measure, me
 from stages.mix.spans import removed, undubbed
 from stages.progress import Progress
 
-VERSION = 3
+VERSION = 4
 _PASSES = 4
 """Renderings at most to find the speech gain; each at least halves the distance."""
 _CLOSE_LU = 0.2

@@ -15,6 +15,7 @@ from stages import mix, sound
 from stages.artifacts import Media, Mixdown, Separation, Speech, SpokenLine, Transcript
 from stages.mix import room
 from stages.mix.loudness import measure
+from stages.mix.spans import FARTHEST_MS
 from stages.progress import Progress
 
 _ATTEMPTS = 8
@@ -45,7 +46,10 @@ def remix(
     lines_db = {line.id: levels.speakers[line.speaker].gain_db + levels.speech_db for line in speech.lines}
     master = mix.Master(levels.trim_db, levels.limit_dbfs, levels.turn_down_db)
     tail_ms = max([room.tail_ms(place.room) for place in levels.speakers.values()], default=0)
-    spans = changed_samples(speech.lines, spoken_before.lines, lines, config.keep_fade_ms, tail_ms)
+    both = [line for line in (*speech.lines, *spoken_before.lines) if line.id in lines]
+    # Where the original voice is left, or was, it is heard beyond the words.
+    margin_ms = config.keep_fade_ms + (0 if all(line.is_dubbed for line in both) else FARTHEST_MS)
+    spans = changed_samples(speech.lines, spoken_before.lines, lines, margin_ms, tail_ms)
     fresh, target, bed = out / ".fresh.wav", out / previous.sound, out / previous.bed
     mix.lay_bed(media, separation, transcript, speech, config, fresh)
     exchange(previous.file(previous.bed), fresh, spans, bed)

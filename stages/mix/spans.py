@@ -9,7 +9,6 @@ import numpy as np
 
 from stages import sound
 from stages.artifacts import Speech, Transcript
-from stages.synthesize.speaking import FAILED
 
 Span = tuple[int, int]
 """Start and end in ms."""
@@ -21,6 +20,8 @@ _AUDIBLE_DB = 25.0
 """Below the line's own level the voice is breath, room or silence, and stays."""
 _LEAD_MS, _TAIL_MS = 40, 100
 """A soft onset and the end of a decay lie below that."""
+FARTHEST_MS = _GROWTH_MS + _TAIL_MS
+"""How far from a line's words its voice may be taken away."""
 
 
 def undubbed(transcript: Transcript, speech: Speech) -> tuple[Span, ...]:
@@ -73,11 +74,11 @@ def _power(samples: np.ndarray) -> np.ndarray:
 
 
 def _spoken(speech: Speech) -> set[int]:
-    return {line.id for line in speech.lines if FAILED not in line.flags}
+    return {line.id for line in speech.lines if line.is_dubbed}
 
 
 def _dub(speech: Speech) -> list[Span]:
-    return [(line.start_ms, line.end_ms) for line in speech.lines if line.end_ms > line.start_ms]
+    return [(line.start_ms, line.end_ms) for line in speech.lines if line.is_dubbed]
 
 
 def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:

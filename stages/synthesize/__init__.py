@@ -20,22 +20,23 @@ from stages.artifacts import (
     ReadLine,
     Record,
     Script,
+    ScriptLine,
     Separation,
     Speech,
     SpokenLine,
     VoiceSettings,
 )
-from stages.errors import MissingEngineError
+from stages.errors import DubwrightError, MissingEngineError
 from stages.progress import Progress
-from stages.reading import check_lines, read_line
-from stages.synthesize.pitch import UNCHANGED, Pitch
+from stages.reading import check_lines, read_line, try_line
+from stages.synthesize.pitch import UNCHANGED, Change, LogF0
 
 if TYPE_CHECKING:
     from stages.synthesize.kokoro import Length, Utterance
 
-CAST_VERSION = 3
-READ_VERSION = 1
-SPEAK_VERSION = 3
+CAST_VERSION = 4
+READ_VERSION = 2
+SPEAK_VERSION = 4
 
 
 class SynthesizeConfig(Record):
@@ -62,7 +63,7 @@ class Synthesizer(Protocol):
         """Return the speed at which ``ipa`` sounds for ``sounding_ms``."""
         ...
 
-    def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Pitch = UNCHANGED) -> Utterance:
+    def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Change = UNCHANGED) -> Utterance:
         """Return ``ipa`` spoken at a pitch, with exact phone times."""
         ...
 
@@ -214,11 +215,13 @@ def cast(
     )
     settings: list[VoiceSettings] = []
     arrays: dict[str, np.ndarray] = {}
-    text = _audition_text([line.text for line in script.lines], config.audition_characters)
-    ipa = read_line(text, pack.g2p, script.target, "the script")
+    readable = [
+        line.text for line in script.lines if try_line(line.text, pack.g2p, script.target, f"line {line.id}")[1] is None
+    ]
+    ipa = read_line(_audition_text(readable, config.audition_characters), pack.g2p, script.target, "the script")
     has_sound = engine.durations(ipa, next(iter(spec.voices))).total_ms > 0
 
-    def read_aloud(voice: str, pitch: Pitch) -> np.ndarray:
+    def read_aloud(voice: str, pitch: Change) -> np.ndarray:
         return engine.speak(ipa, voice, pitch=pitch).samples
 
     auditions = casting.Auditions(spec.voices, read_aloud, has_sound)
@@ -258,8 +261,10 @@ def _audition_text(texts: list[str], characters: int) -> str:
 def read(script: Script, cast: Cast, pack: Pack, config: SynthesizeConfig, out: Path, progress: Progress) -> Reading:
     """Turn every line into phones and measure how long its speaker's voice takes for it at speed 1.
 
+    A line that cannot be read has no phones, and ``failure`` says why; it does not end the run.
+
     Raises:
-        InputError: a line cannot be read in its language.
+        InputError: the script is not in its language's script.
         MissingEngineError: an unknown engine, or a model or a reader of the language that is not here.
     """
     check_lines(script.lines, script.target)
@@ -267,19 +272,23 @@ def read(script: Script, cast: Cast, pack: Pack, config: SynthesizeConfig, out: 
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     lines: list[ReadLine] = []
     for line in script.lines:
-        ipa = read_line(line.text, pack.g2p, script.target, f"line {line.id}")
-        length = engine.durations(ipa, voices[line.speaker])
-        lines.append(
-            ReadLine(
-                id=line.id,
-                ipa=ipa,
-                duration_ms=length.total_ms,
-                lead_ms=length.lead_ms,
-                tail_ms=length.tail_ms,
-            )
-        )
+        lines.append(_read_line(line, engine, voices[line.speaker], pack, script.target))
         progress(len(lines) / len(script.lines))
     return Reading(engine=config.engine, lines=tuple(lines))
+
+
+def _read_line(line: ScriptLine, engine: Synthesizer, voice: str, pack: Pack, target: str) -> ReadLine:
+    ipa, failure = try_line(line.text, pack.g2p, target, f"line {line.id}")
+    if failure is None:
+        try:
+            length = engine.durations(ipa, voice)
+        except (DubwrightError, MemoryError):
+            raise
+        except Exception as error:  # an engine may fail in any way on one line, and must not end the run
+            failure = f"{type(error).__name__}: {error}"
+    if failure is not None:
+        return ReadLine(id=line.id, ipa="", duration_ms=0, lead_ms=0, tail_ms=0, failure=f"cannot be read: {failure}")
+    return ReadLine(id=line.id, ipa=ipa, duration_ms=length.total_ms, lead_ms=length.lead_ms, tail_ms=length.tail_ms)
 
 
 def speak(
@@ -293,21 +302,24 @@ def speak(
     out: Path,
     progress: Progress,
 ) -> Speech:
-    """Speak every line that was read in its planned time, in its speaker's matched voice, as loud as the speaker was.
+    """Speak every line that was read in its planned time, in its speaker's matched voice, as the speaker said it.
 
-    Line sounds are 24 kHz mono (Kokoro's own rate). A line whose sound is not speech, also at a slightly different
-    speed, becomes 20 ms of silence with the flag :data:`stages.synthesize.speaking.FAILED`; it never ends the run.
-    Flags of the script and the plan are not repeated.
+    Level, pitch, liveliness and questions follow the source's line (:mod:`stages.synthesize.prosody`). Line sounds are
+    24 kHz mono (Kokoro's own rate). A line that cannot be spoken (:func:`stages.synthesize.speaking.speak_line`), could
+    not be read or has nothing to be said is left in the original voice, with the reason in ``failure``; it never ends
+    the run. Flags of the script and the plan are not repeated.
 
     Raises:
         MissingEngineError: an unknown engine, or a model that is not here.
     """
     from stages.diarize.ge2e import SpeakerEncoder
     from stages.synthesize import speaking
+    from stages.synthesize.prosody import Habits
 
-    engine = engine_spec(config.engine).load()
+    spec = engine_spec(config.engine)
+    engine = spec.load()
     encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
-    loudness = speaking.Loudness(separation.file(separation.voice), script.lines)
+    habits = Habits(separation.file(separation.voice), script.lines)
     with np.load(diarization.file(diarization.embeddings)) as stored:
         embeddings = {name: stored[name] for name in stored.files}
     matchings = speaking.matchings(cast)
@@ -318,25 +330,56 @@ def speak(
     for line in script.lines:
         if line.id not in read_lines:
             continue
-        place = planned[line.id]
-        result = speaking.speak_line(
-            engine, read_lines[line.id], place, voices[line.speaker], matchings[line.speaker], loudness.of(line)
+        place, voice = planned[line.id], voices[line.speaker]
+        part = speaking.Part(
+            voice,
+            matchings[line.speaker],
+            habits.level_dbfs(line),
+            habits.prosody(line, script.source, script.target),
+            _understudies(spec, voice),
+        )
+        failure = _not_to_be_spoken(line, read_lines[line.id])
+        result = (
+            speaking.speak_line(engine, read_lines[line.id], place, part)
+            if failure is None
+            else speaking.silence(line.start_ms, failure)
         )
         name = f"line-{line.id:04d}.wav"
         sound.write(out / name, result.samples, engine.rate_hz)
+        start_ms, end_ms = (
+            (result.phones[0].start_ms, result.phones[-1].end_ms) if result.phones else (line.start_ms, line.end_ms)
+        )
         spoken.append(
             SpokenLine(
                 id=line.id,
                 speaker=line.speaker,
                 sound=name,
                 sound_start_ms=result.sound_start_ms,
-                start_ms=result.phones[0].start_ms if result.phones else place.start_ms,
-                end_ms=result.phones[-1].end_ms if result.phones else place.start_ms,
+                start_ms=start_ms,
+                end_ms=end_ms,
                 rate=result.rate,
                 phones=result.phones,
                 similarity=result.similarity(encoder.embed, embeddings.get(line.speaker)),
                 flags=result.flags,
+                prosody=part.manner if result.phones else None,
+                failure=result.failure,
             )
         )
         progress(len(spoken) / len(read_lines))
     return Speech(language=script.target, engine=reading.engine, rate_hz=engine.rate_hz, lines=tuple(spoken))
+
+
+def _not_to_be_spoken(line: ScriptLine, read: ReadLine) -> str | None:
+    """Return why nothing can be said in a line, None where something can."""
+    if read.failure is not None or read.duration_ms > 0:
+        return read.failure
+    return next((flag for flag in line.flags if flag.startswith("not translated")), "nothing to say in the translation")
+
+
+def _understudies(spec: EngineSpec, voice: str) -> tuple[tuple[str, LogF0], ...]:
+    """Return the other voices of a voice's pitch class, the nearest first, each with its ln F0."""
+    from stages.synthesize import casting
+
+    f0 = {name: LogF0(float(np.log(each.pitch_hz)), each.pitch_spread) for name, each in spec.voices.items()}
+    alike = [name for name in casting.candidates(f0[voice], spec.voices) if name != voice]
+    return tuple((name, f0[name]) for name in sorted(alike, key=lambda name: abs(f0[name].mean - f0[voice].mean)))

@@ -18,8 +18,8 @@ import numpy as np
 from language_packs import g2p
 from stages import models
 from stages.artifacts import Phone
-from stages.synthesize.kokoro_graph import F0_GAIN, F0_POWER
-from stages.synthesize.pitch import UNCHANGED, Pitch
+from stages.synthesize.kokoro_graph import F0, F0_GIVEN, UNROUNDED
+from stages.synthesize.pitch import UNCHANGED, Change
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -117,7 +117,7 @@ class KokoroEngine:
     def __init__(self) -> None:
         folder = models.path("kokoro-82m")
         self._timed_graph = folder / "kokoro-timed.onnx"
-        self._reading = open_session(folder / "kokoro-durations.onnx")
+        self._predicting = open_session(folder / "kokoro-predicted.onnx")
         self._vocabulary: dict[str, int] = json.loads((folder / "vocab.json").read_text("utf-8"))["vocab"]
         with np.load(folder / "voices.npz") as styles:
             self._styles = {voice: styles[voice] for voice in VOICES}
@@ -151,12 +151,18 @@ class KokoroEngine:
                 fast = speed
         return slow if slow > 1 else fast
 
-    def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Pitch = UNCHANGED) -> Utterance:
+    def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Change = UNCHANGED) -> Utterance:
         """Return ``ipa`` spoken. IPA without any phone gives an empty utterance."""
-        moved = {F0_POWER: np.array([pitch.power], np.float32), F0_GAIN: np.array([pitch.gain], np.float32)}
+        parts = self.encode(ipa)
+        if not parts:
+            return Utterance(np.zeros(0, np.float32), (), np.zeros(0, int))
+        curves_hz = [self._predict((F0,), self._feed(part, voice, speed))[0] for part in parts]
+        edges = np.cumsum([curve.size for curve in curves_hz])[:-1]
+        moved_hz = pitch.moved(np.concatenate([curve.ravel() for curve in curves_hz]))
         sounds, frames, phones, start_ms = [], [], [], 0
-        for part in self.encode(ipa):
-            sound, durations = self._speaking.run(None, {**self._feed(part, voice, speed), **moved})
+        for part, f0_hz in zip(parts, np.split(moved_hz.astype(np.float32), edges), strict=True):
+            feed = {**self._feed(part, voice, speed), F0_GIVEN: f0_hz[None, None]}
+            sound, durations = self._speaking.run(None, feed)
             samples = np.asarray(sound, np.float32).ravel()
             token_frames = durations.ravel().astype(int)
             phones += [
@@ -166,11 +172,7 @@ class KokoroEngine:
             start_ms += FRAME_MS * int(token_frames.sum())
             sounds.append(samples)
             frames.append(token_frames)
-        return Utterance(
-            np.concatenate([np.zeros(0, np.float32), *sounds]),
-            tuple(phones),
-            np.concatenate([np.zeros(0, int), *frames]),
-        )
+        return Utterance(np.concatenate(sounds), tuple(phones), np.concatenate(frames))
 
     def encode(self, ipa: str) -> list[Encoded]:
         """Return ``ipa`` as input tokens, in parts of at most :data:`MAX_TOKENS`, cut after punctuation if possible."""
@@ -215,7 +217,12 @@ class KokoroEngine:
 
     def _read(self, ipa: str, voice: str) -> list[tuple[Encoded, np.ndarray]]:
         """Return each part with its tokens' unrounded frames at speed 1."""
-        return [(part, self._reading.run(None, self._feed(part, voice, 1.0))[1].ravel()) for part in self.encode(ipa)]
+        feeds = ((part, self._feed(part, voice, 1.0)) for part in self.encode(ipa))
+        return [(part, self._predict((UNROUNDED,), feed)[0].ravel()) for part, feed in feeds]
+
+    def _predict(self, outputs: tuple[str, ...], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return some of the predictions."""
+        return self._predicting.run(outputs, feed)
 
     def _style(self, voice: str) -> np.ndarray:
         """Return the float32 (rows, 1, 256) style of ``"name"``, or of ``"timbre+prosody"``: one sounds, one paces."""

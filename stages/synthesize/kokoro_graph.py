@@ -1,8 +1,9 @@
-"""Kokoro's graph, opened up: durations as a second output and as a graph of their own, and a hold on the pitch.
+"""Kokoro's graph, opened up: its predictions as a graph of their own, and the F0 curve as an input.
 
 The export hides how long each input token lasts. The tensor that says so is inside the graph; making it an output gives
 exact phone times without an aligner, and the sub-graph that ends in it reads a line's length in a hundredth of the time
-that speaking takes. Between the predictor of F0 and the decoder the pitch can be moved (:mod:`.pitch`).
+that speaking takes. The F0 curve is predicted there too, and given back to the decoder after it was moved
+(:mod:`.pitch`).
 """
 
 from __future__ import annotations
@@ -21,20 +22,18 @@ DURATIONS = "/encoder/Clip_output_0"
 """float32 (1, tokens): frames of 600 samples that each token lasts at the given speed; whole numbers, at least 1."""
 F0 = "/encoder/F0_proj/Conv_output_0"
 """float32 (1, 1, 2 * frames): the predicted F0 in Hz; below 10 the decoder takes it for unvoiced."""
-F0_POWER, F0_GAIN = "f0_power", "f0_gain"
-"""New inputs, float32 (1,): voiced F0 becomes gain * F0 ** power."""
-_VOICED_ABOVE_HZ = 10.0
+F0_GIVEN = "f0_hz"
+"""New input of the whole graph, in the place of :data:`F0`."""
 UNROUNDED = "/encoder/predictor/ReduceSum_output_0"
 """float32 (1, tokens): the same at speed 1 before division by the speed, rounding half to even and clipping at 1."""
 
 
 def expose_durations(folder: Path) -> tuple[Path, ...]:
-    """Write ``kokoro-timed.onnx`` and ``kokoro-durations.onnx`` beside ``kokoro.onnx``; return both paths.
+    """Write ``kokoro-timed.onnx`` and ``kokoro-predicted.onnx`` beside ``kokoro.onnx``; return both paths.
 
-    The first is the whole graph with :data:`DURATIONS` as its second output and the inputs :data:`F0_POWER` and
-    :data:`F0_GAIN`; the second is only what leads to
-    :data:`DURATIONS` and :data:`UNROUNDED`. They are checked against each other on a short input, and their bytes
-    are the same every time.
+    The first is the whole graph with :data:`DURATIONS` as its second output and the input :data:`F0_GIVEN`; the second
+    is only what leads to :data:`DURATIONS`, :data:`UNROUNDED` and :data:`F0`. They are checked against each other on a
+    short input, and their bytes are the same every time.
 
     Raises:
         MissingEngineError: the graph is not the one this was written for.
@@ -46,13 +45,13 @@ def expose_durations(folder: Path) -> tuple[Path, ...]:
         raise MissingEngineError(
             f"{folder / 'kokoro.onnx'} has no duration or F0 tensor: it is not Kokoro-82M v1.0's export."
         )
-    timed, durations = folder / "kokoro-timed.onnx", folder / "kokoro-durations.onnx"
-    _write(_ending_in(model, (DURATIONS, UNROUNDED)), durations)
+    timed, predicted = folder / "kokoro-timed.onnx", folder / "kokoro-predicted.onnx"
+    _write(_ending_in(model, (DURATIONS, UNROUNDED, F0)), predicted)
     model.graph.output.append(_float_output(DURATIONS))
-    _hold_pitch(model.graph)
-    _write(model, timed)
-    _check(timed, durations)
-    return timed, durations
+    _take_f0(model.graph)
+    _write(_ending_in(model, tuple(output.name for output in model.graph.output)), timed)
+    _check(timed, predicted)
+    return timed, predicted
 
 
 def _ending_in(model: onnx.ModelProto, outputs: tuple[str, ...]) -> onnx.ModelProto:
@@ -72,7 +71,7 @@ def _ending_in(model: onnx.ModelProto, outputs: tuple[str, ...]) -> onnx.ModelPr
             open_names.extend(model.graph.node[index].input)
     graph = onnx.helper.make_graph(
         [model.graph.node[index] for index in sorted(kept)],
-        "durations",
+        "kokoro",
         list(model.graph.input),
         [_float_output(name) for name in outputs],
         [weights for weights in model.graph.initializer if weights.name in read],
@@ -80,27 +79,13 @@ def _ending_in(model: onnx.ModelProto, outputs: tuple[str, ...]) -> onnx.ModelPr
     return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
-def _hold_pitch(graph: onnx.GraphProto) -> None:
-    """Put ``where(F0 > 10, gain * F0 ** power, F0)`` between the F0 predictor and everything that reads F0."""
+def _take_f0(graph: onnx.GraphProto) -> None:
+    """Give everything that reads F0 the new input instead."""
     from onnx import TensorProto, helper
 
-    moved = "f0_moved"
     for node in graph.node:
-        node.input[:] = [moved if name == F0 else name for name in node.input]
-    threshold = helper.make_tensor("value", TensorProto.FLOAT, [], [_VOICED_ABOVE_HZ])
-    nodes = [
-        helper.make_node("Constant", [], ["f0_threshold"], value=threshold),
-        helper.make_node("Greater", [F0, "f0_threshold"], ["f0_is_voiced"]),
-        helper.make_node("Max", [F0, "f0_threshold"], ["f0_floored"]),
-        helper.make_node("Pow", ["f0_floored", F0_POWER], ["f0_powered"]),
-        helper.make_node("Mul", ["f0_powered", F0_GAIN], ["f0_voiced"]),
-        helper.make_node("Where", ["f0_is_voiced", "f0_voiced", F0], [moved]),
-    ]
-    at = next(index for index, node in enumerate(graph.node) if F0 in node.output) + 1
-    everything = [*graph.node[:at], *nodes, *graph.node[at:]]
-    del graph.node[:]
-    graph.node.extend(everything)
-    graph.input.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in (F0_POWER, F0_GAIN))
+        node.input[:] = [F0_GIVEN if name == F0 else name for name in node.input]
+    graph.input.append(helper.make_tensor_value_info(F0_GIVEN, TensorProto.FLOAT, [1, 1, "curve"]))
 
 
 def _float_output(name: str) -> onnx.ValueInfoProto:
@@ -113,7 +98,7 @@ def _write(model: onnx.ModelProto, target: Path) -> None:
     target.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _check(timed: Path, durations: Path) -> None:
+def _check(timed: Path, predicted: Path) -> None:
     from stages.synthesize.kokoro import open_session
 
     feed = {
@@ -121,9 +106,8 @@ def _check(timed: Path, durations: Path) -> None:
         "style": np.zeros((1, 256), np.float32),
         "speed": np.array([1.1], np.float32),
     }
-    unmoved = {F0_POWER: np.ones(1, np.float32), F0_GAIN: np.ones(1, np.float32)}
-    _sound, whole = open_session(timed).run(None, {**feed, **unmoved})
-    (alone, unrounded) = open_session(durations).run(None, feed)
+    alone, unrounded, f0_hz = open_session(predicted).run(None, feed)
+    _sound, whole = open_session(timed).run(None, {**feed, F0_GIVEN: f0_hz})
     expected = np.maximum(np.round(unrounded / feed["speed"]), 1)
     if not (np.array_equal(whole, alone) and np.array_equal(whole, expected)):
-        raise MissingEngineError(f"{durations.name} disagrees with {timed.name}: fetch the model kokoro-82m again.")
+        raise MissingEngineError(f"{predicted.name} disagrees with {timed.name}: fetch the model kokoro-82m again.")

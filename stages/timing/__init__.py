@@ -11,7 +11,7 @@ from stages.timing.planner import Slot, TimingConfig, plan_lines, slots
 
 __all__ = ["FIT_VERSION", "PLAN_VERSION", "Slot", "TimingConfig", "fit", "plan"]
 
-FIT_VERSION = 2
+FIT_VERSION = 3
 PLAN_VERSION = 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from language_packs import Pack
 from stages.artifacts import Cast, Media, Script, ScriptLine
 from stages.edits import Edits, taken_over
 from stages.progress import Progress
-from stages.reading import read_line
+from stages.reading import try_line
 from stages.synthesize import engine_spec
 from stages.timing.planner import TimingConfig, room_ms, slots
 
@@ -42,7 +43,7 @@ def fit(
         progress: told the share done.
 
     Raises:
-        InputError: there is no line of an edit's number, or a line cannot be read in the language.
+        InputError: there is no line of an edit's number.
         MissingEngineError: an unknown engine, or a model that is not here.
     """
     edits.check([line.id for line in script.lines])
@@ -52,7 +53,9 @@ def fit(
     rooms_ms = room_ms(slots(script), media.duration_ms, config)
 
     def sounding_ms(text: str, line: ScriptLine) -> int:
-        ipa = read_line(text, pack.g2p, script.target, f"line {line.id}")
+        ipa, failure = try_line(text, pack.g2p, script.target, f"line {line.id}")
+        if failure is not None:  # the line stays as it is, for the reading to list it; no other wording is tried
+            return 0 if text == line.text else sys.maxsize
         return synthesizer.durations(ipa, voices[line.speaker]).sounding_ms
 
     lines: list[ScriptLine] = []

@@ -23,13 +23,13 @@ from stages.progress import Progress
 from stages.translate import apertium, routes
 from stages.translate.bergamot import Bergamot
 from stages.translate.glossary import Glossary
-from stages.translate.lines import Chain, Sentence, recalled, taken_from_memory, translated_lines
+from stages.translate.lines import Chain, Sentence, reason, recalled, taken_from_memory, translated_lines
 from stages.translate.references import References, check_references, read_references
 from stages.translate.routes import Hop, Route, route
 from stages.translate.sentences import joined, sentences
 from stages.translate.text import TextEngine
 
-VERSION = 5
+VERSION = 6
 Engine = Literal["bergamot", "apertium", "whisper"]
 
 
@@ -180,14 +180,12 @@ def translate(
     made: dict[int, ScriptLine] = {}
     while groups:
         whole = [
-            Sentence(
-                tuple(group), joined([line.text for line in group]) if hear is None else hear(group), hear is not None
-            )
+            Sentence(tuple(group), joined([line.text for line in group])) if hear is None else hear.sentence(group)
             for group in _told(groups, progress)
         ]
         lines = translated_lines(whole, chain, wordings, references, (transcript.language, route.target))
         made |= {line.id: line for group in lines if group is not None for line in group}
-        # A translation with fewer words than the sentence has lines: each line on its own.
+        # A translation that failed, or has fewer words than the sentence has lines: each line on its own.
         groups = [[line] for group, done in zip(groups, lines, strict=True) if done is None for line in group]
     progress(1.0)
     return Script(
@@ -218,7 +216,16 @@ class _Hearing:
         self._voice = separation.file(separation.voice_16k)
         self._language, self._margin_ms, self._kept = hop.source, config.hearing_margin_ms, kept
 
-    def __call__(self, lines: Sequence[Line]) -> str:
+    def sentence(self, lines: Sequence[Line]) -> Sentence:
+        """Return lines that are translated together, with what is said in them in English."""
+        try:
+            return Sentence(tuple(lines), self._heard(lines), is_heard=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # a recogniser may fail in any way on one line, and must not end the run
+            return Sentence(tuple(lines), "", is_heard=True, failure=reason(error))
+
+    def _heard(self, lines: Sequence[Line]) -> str:
         start_ms = max(0, lines[0].start_ms - self._margin_ms)
         samples = sound.read_span(self._voice, start_ms, lines[-1].end_ms + self._margin_ms)
         said = joined([line.text for line in lines])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from language_packs import Shortening, Wordings
 from stages.artifacts import Line, ScriptLine
+from stages.errors import DubwrightError
 from stages.translate import checks, kept_terms, shorten
 from stages.translate.glossary import Glossary
 from stages.translate.memory import plain
@@ -22,7 +23,9 @@ class Sentence:
     lines: tuple[Line, ...]
     written: str
     """What is translated: the lines' text, or what was heard in them in English."""
-    is_heard: bool
+    is_heard: bool = False
+    failure: str | None = None
+    """Why nothing could be heard."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,45 @@ class Chain:
         """Translate single-line texts, keeping the unknown words that are still to be seen in the translation."""
         answers = [Translated(text=text) for text in texts]
         for engine in self._engines if texts else ():
-            after = engine.translate([answer.text for answer in answers])
+            after = _translated(engine, [answer.text for answer in answers])
             answers = [_carried_on(*pair) for pair in zip(answers, after, strict=True)]
         return answers
 
 
+def _translated(engine: TextEngine, texts: Sequence[str]) -> list[Translated]:
+    """Translate texts; where that fails each on its own, so that a bad text costs nothing but itself.
+
+    Raises:
+        Exception: the engine fails on each of several texts.
+    """
+    try:
+        return engine.translate(texts)
+    except MemoryError:
+        raise
+    except Exception:  # an engine may fail in any way on one text, and must not end the run
+        answers = [_alone(engine, text) for text in texts]
+        if len(texts) > 1 and all(answer.failure is not None for answer in answers):
+            raise
+        return answers
+
+
+def _alone(engine: TextEngine, text: str) -> Translated:
+    try:
+        return engine.translate([text])[0]
+    except MemoryError:
+        raise
+    except Exception as error:
+        return Translated(text="", failure=reason(error))
+
+
+def reason(error: Exception) -> str:
+    """Return an error as part of a line's flag."""
+    return str(error) if isinstance(error, DubwrightError) else f"{type(error).__name__}: {error}"
+
+
 def _carried_on(before: Translated, after: Translated) -> Translated:
     still_seen = (word for word in before.unknown if word in after.text and word not in after.unknown)
-    return Translated(text=after.text, unknown=(*still_seen, *after.unknown))
+    return Translated(text=after.text, unknown=(*still_seen, *after.unknown), failure=before.failure or after.failure)
 
 
 def recalled(groups: Iterable[list[Line]], references: References) -> tuple[dict[int, str], list[list[Line]]]:
@@ -93,7 +127,7 @@ def taken_from_memory(line: Line, text: str) -> ScriptLine:
 def translated_lines(
     sentences: Sequence[Sentence], chain: Chain, wordings: Wordings, references: References, pair: tuple[str, str]
 ) -> list[list[ScriptLine] | None]:
-    """Translate sentences; None for one whose translation has fewer words than it has lines.
+    """Translate sentences; None for one of several lines whose translation failed, or has fewer words than lines.
 
     Args:
         sentences: in order.
@@ -114,7 +148,8 @@ def translated_lines(
     alone = {name: answer.text for name, answer in zip(asked_names, chain(asked_names), strict=True)}
     found: list[list[ScriptLine] | None] = []
     for sentence, group, translations, names in zip(sentences, versions, translated, lacking, strict=True):
-        parts = _parts(sentence.lines, translations[0].text, references)
+        failed = _failure(sentence, translations[0]) is not None and len(sentence.lines) > 1
+        parts = None if failed else _parts(sentence.lines, translations[0].text, references)
         if parts is None:
             found.append(None)
             continue
@@ -225,7 +260,7 @@ def _flags(
     if not text:
         for flagged, line in zip(flags, lines, strict=True):
             if line.strip():
-                flagged.append("not translated: nothing was heard in the line")
+                flagged.append(f"not translated: {_failure(sentence, translated) or 'nothing was heard in the line'}")
         return flags
     for word in translated.unknown:
         flags[_first_with(word, parts)].append(f"unknown word: {word}")
@@ -241,6 +276,10 @@ def _flags(
     for name in lost_names:
         flags[_first_with(name, lines)].append(f"name: {name!r} is not in the translation")
     return flags
+
+
+def _failure(sentence: Sentence, translated: Translated) -> str | None:
+    return sentence.failure or translated.failure
 
 
 def _lacking_names(sentence: Sentence, translated: Translated, glossary: Glossary) -> list[str]:

@@ -14,6 +14,8 @@ class Translated(Record):
     text: str
     unknown: tuple[str, ...] = ()
     """Words that the engine did not know and left as they were."""
+    failure: str | None = None
+    """Why the engine could not translate it; the text is empty then."""
 
 
 class TextEngine(Protocol):

@@ -21,6 +21,7 @@ from stages.artifacts import (
     Speech,
     Trajectory,
     Transcript,
+    Turn,
     Viseme,
 )
 from stages.progress import Progress
@@ -30,7 +31,7 @@ from stages.visemes.intensity import levels_db, with_intensity
 from stages.visemes.personal import personal, with_habits
 from stages.visemes.trajectory import Timing, blend
 
-VERSION = 3
+VERSION = 4
 PERSONAL_VERSION = 1
 
 
@@ -133,6 +134,11 @@ def articulate(
             for gesture in gestures
         ]
         progress(done / len(speakers))
-    trajectory = Trajectory(speakers=speakers, visemes=tuple(sorted(visemes, key=lambda v: (v.start_ms, v.line_id))))
+    left = (line for line in speech.lines if not line.is_dubbed)
+    trajectory = Trajectory(
+        speakers=speakers,
+        visemes=tuple(sorted(visemes, key=lambda v: (v.start_ms, v.line_id))),
+        left=tuple(Turn(speaker=line.speaker, start_ms=line.start_ms, end_ms=line.end_ms) for line in left),
+    )
     np.savez(out / trajectory.arrays, **arrays)  # type: ignore[arg-type]
     return trajectory
