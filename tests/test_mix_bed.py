@@ -68,7 +68,7 @@ def test_sections_join_without_a_trace(tmp_path: Path) -> None:
     known = Known(tmp_path, 25.0)
     bed = known.bed((0, 25_000))
     rest = bed - known.music
-    assert step_ratio(rest, [10 * RATE_HZ, 20 * RATE_HZ]) <= 1
+    assert step_ratio([rest], [10 * RATE_HZ, 20 * RATE_HZ]) <= 1
     assert level_db(rest[9 * RATE_HZ : 21 * RATE_HZ]) < level_db(known.voice) - 20
 
 
