@@ -237,7 +237,7 @@ def dub(run: RunStage, shared: Shared, target: str, settings: Settings, edits: E
     voices = step(CAST, Cast, translation, diarization, separation, pack)
     script = step(FIT, Script, translation, voices, shared.media, settings.synthesize.engine, pack, edits)
     reading = step(READ, Reading, script, voices, pack)
-    plan = step(PLAN, Plan, script, reading, shared.media)
+    plan = step(PLAN, Plan, script, reading, shared.transcript, shared.faces, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
     trajectory = step(ARTICULATE, Trajectory, speech, shared.media, shared.habits, pack)
     picture = step(LIPSYNC, Picture, shared.video, shared.media, shared.track, shared.faces, trajectory)
@@ -265,7 +265,7 @@ def redub(
     script = step(REFIT, Script, translation, voices, media, engine, pack, edits, before.script, lines)
     asked = script.model_copy(update={"lines": tuple(line for line in script.lines if line.id in lines)})
     reading = step(READ, Reading, asked, voices, pack)
-    plan = step(REPLAN, Plan, script, reading, media, before.plan, lines)
+    plan = step(REPLAN, Plan, script, reading, shared.transcript, shared.faces, media, before.plan, lines)
     speech = step(RESPEAK, Speech, script, reading, plan, voices, separation, diarization, before.speech)
     if script.lines == before.script.lines and speech.digest == before.speech.digest:
         return None

@@ -9,23 +9,41 @@ from hypothesis import strategies as st
 
 from language_packs import load_pack
 from stages import timing
-from stages.artifacts import Cast, Media, PictureStream, Reading, ReadLine, Script, ScriptLine, VoiceSettings
+from stages.artifacts import (
+    Cast,
+    FaceTurn,
+    Line,
+    Media,
+    PhraseEnd,
+    PictureStream,
+    Reading,
+    ReadLine,
+    Script,
+    ScriptLine,
+    SpeakerFaces,
+    Transcript,
+    VoiceSettings,
+    Word,
+)
 from stages.edits import Edits
+from stages.errors import InputError
 from stages.progress import silent
 from stages.synthesize.kokoro import VOICES
 from stages.timing.fitting import first_that_fits
+from stages.timing.phrases import SourcePause
 from stages.timing.planner import (
     DOES_NOT_FIT,
     NOTHING_TO_SAY,
     PAST_THE_END,
     STARTS_LATE,
-    Slot,
     TimingConfig,
     plan_lines,
     room_ms,
 )
+from stages.timing.rerun import replan
+from stages.timing.source import Slot, source_slots
 
-CONFIG = TimingConfig()
+CONFIG = TimingConfig(tolerance_ms=80)
 
 
 def slot(id: int, start_ms: int, end_ms: int, speaker: str = "S1") -> Slot:
@@ -43,7 +61,7 @@ def one(length_ms: int, slot_ms: int = 2000, clip_end_ms: int = 10_000, next_ms:
         (2000, None, 1000, 3000, ()),  # fits as it is
         (1900, None, 1000, 3000, ()),  # a little short: slowed to fill the slot
         (1500, None, 1000, 2666, ()),  # shorter: not below .9, then silence
-        (1000, None, 1000, 2250, ()),  # much shorter: .8
+        (1000, None, 1000, 2176, ()),  # much shorter: .85
         (2200, None, 1000, 3000, ()),  # a little long: 1.1
         (2800, None, 1000, 3435, ()),  # longer: 1.15 and into the pause
         (2000, 3000, 1000, 2940, ()),  # no pause in the source: 60 ms are made
@@ -258,8 +276,84 @@ def test_the_stage_reads_the_sounding_part(tmp_path: Path) -> None:
         lines=(ScriptLine(id=7, speaker="S1", start_ms=500, end_ms=1500, source_text="a", text="b"),),
     )
     reading = Reading(engine="kokoro", lines=(ReadLine(id=7, ipa="b", duration_ms=1700, lead_ms=300, tail_ms=400),))
-    (line,) = timing.plan(script, reading, media(4000), TimingConfig(), tmp_path, silent).lines
+    transcript, faces = (
+        Transcript(language="en", language_probability=1, lines=(), unprocessed=()),
+        SpeakerFaces(turns=()),
+    )
+    plan = timing.plan(script, reading, transcript, faces, media(4000), TimingConfig(), tmp_path, silent)
+    (line,) = plan.lines
     assert (line.id, line.start_ms, line.end_ms, line.rate) == (7, 500, 1500, 1.0)
+
+
+def ends(*times_ms: tuple[int, int]) -> tuple[PhraseEnd, ...]:
+    return tuple(PhraseEnd(phone=10 * n, end_ms=a, next_ms=b) for n, (a, b) in enumerate(times_ms, start=1))
+
+
+def paused(length_ms: int, own: tuple[PhraseEnd, ...], *pauses: tuple[int, int], next_ms: int | None = None):
+    source = tuple(SourcePause(start_ms=a, end_ms=b) for a, b in pauses)
+    line = slot(1, 1000, 4000).model_copy(update={"pauses": source})
+    slots = [line] if next_ms is None else [line, slot(2, next_ms, next_ms + 1000)]
+    return plan_lines(slots, {1: length_ms, 2: 900}, 10_000, CONFIG, phrase_ends={1: own})[0]
+
+
+def test_the_second_phrase_begins_when_the_sources_did() -> None:
+    line = paused(2400, ends((1000, 1100)), (1200, 1800))
+    (pause,) = line.pauses
+    assert pause.after_phone == 10
+    assert line.start_ms + (1100 / line.rate) + pause.added_ms == pytest.approx(1000 + 1800, abs=2)
+    assert line.end_ms == pytest.approx(4100, abs=2)  # 100 ms late: the second phrase is 1300 ms long, unhurried
+
+
+def test_a_pause_without_a_phrase_boundary_near_it_is_not_made() -> None:
+    assert paused(2400, ends((300, 400)), (2000, 2600)).pauses == ()
+    assert paused(2400, (), (1200, 1800)).pauses == ()
+
+
+def test_a_pause_is_given_up_before_a_line_is_hurried() -> None:
+    line = paused(3300, ends((1400, 1500)), (1200, 1800), next_ms=4000)
+    assert line.rate <= CONFIG.comfortable_rate + 0.001 and line.start_ms == 1000
+    assert sum(pause.added_ms for pause in line.pauses) < 100
+
+
+def test_longer_pauses_choose_first_and_the_order_is_kept() -> None:
+    own = ends((900, 1000), (1100, 1200), (2000, 2100))
+    line = paused(2500, own, (600, 900), (1200, 2000))
+    assert [pause.after_phone for pause in line.pauses if pause.added_ms > 0] == [10, 20]
+
+
+def test_an_unseen_start_moves_before_a_line_is_hurried() -> None:
+    lines = {}
+    for is_seen in (True, False):
+        slots = [slot(1, 1000, 3000), slot(2, 3000, 5000)]
+        slots = [each.model_copy(update={"is_seen": is_seen}) for each in slots]
+        lines[is_seen] = plan_lines(slots, {1: 2700, 2: 1500}, 10_000, CONFIG)
+    assert lines[True][0].rate > 1.25 and lines[True][1].start_ms <= 3080
+    assert lines[False][0].rate < 1.21 and 3080 < lines[False][1].start_ms <= 3400
+    assert not any(line.flags for both in lines.values() for line in both)
+
+
+def test_a_line_is_seen_where_its_speakers_face_is() -> None:
+    script = Script(
+        source="en",
+        target="pt-BR",
+        route=("x",),
+        lines=tuple(
+            ScriptLine(id=n, speaker="S1", start_ms=1000 * n, end_ms=1000 * n + 1000, source_text="a", text="b")
+            for n in (1, 2, 3, 4)
+        ),
+    )
+    turns = [("S1", 1000, 2100, 5), ("S1", 2100, 4000, None), ("S2", 3000, 4000, 5), ("S1", 4700, 5000, 6)]
+    faces = SpeakerFaces(
+        turns=tuple(FaceTurn(speaker=s, start_ms=a, end_ms=b, face=face, margin=0) for s, a, b, face in turns)
+    )
+    words = tuple(
+        Word(text="x", start_ms=a, end_ms=b, probability=1) for a, b in ((2000, 2300), (2600, 2700), (2750, 3000))
+    )
+    line = Line(id=2, speaker="S1", start_ms=2000, end_ms=3000, text="x", words=words)
+    transcript = Transcript(language="en", language_probability=1, lines=(line,), unprocessed=())
+    slots = source_slots(script, transcript, faces, CONFIG.pause_ms, CONFIG.seen_share)
+    assert [each.is_seen for each in slots] == [True, False, False, True]
+    assert [each.pauses for each in slots] == [(), (SourcePause(start_ms=300, end_ms=600),), (), ()]
 
 
 def media(duration_ms: int) -> Media:
@@ -277,3 +371,28 @@ def media(duration_ms: int) -> Media:
     return Media(
         file_name="a", duration_ms=duration_ms, picture=picture, sounds=(), sound_index=0, integrated_lufs=None
     )
+
+
+def test_a_line_is_planned_again_with_its_pause(tmp_path: Path) -> None:
+    lines = tuple(
+        ScriptLine(id=n, speaker="S1", start_ms=4000 * n, end_ms=4000 * n + 3000, source_text="a", text="b")
+        for n in (1, 2, 3)
+    )
+    script = Script(source="en", target="pt-BR", route=("x",), lines=lines)
+    words = tuple(Word(text="x", start_ms=a, end_ms=b, probability=1) for a, b in ((8000, 9200), (9800, 11_000)))
+    heard = Line(id=2, speaker="S1", start_ms=8000, end_ms=11_000, text="x", words=words)
+    transcript = Transcript(language="en", language_probability=1, lines=(heard,), unprocessed=())
+
+    def reading(length_ms: int, *ids: int) -> Reading:
+        own = ends((length_ms // 2 - 100, length_ms // 2))
+        read = (ReadLine(id=n, ipa="b", duration_ms=length_ms, lead_ms=0, tail_ms=0, phrase_ends=own) for n in ids)
+        return Reading(engine="kokoro", lines=tuple(read))
+
+    source = (transcript, SpeakerFaces(turns=()), media(20_000))
+    before = timing.plan(script, reading(2400, 1, 2, 3), *source, CONFIG, tmp_path, silent)
+    after = replan(script, reading(2000, 2), *source, before, (2,), CONFIG, tmp_path, silent)
+    assert (after.lines[0], after.lines[2]) == (before.lines[0], before.lines[2])
+    assert after.lines[1] != before.lines[1] and after.lines[1].start_ms == 8000
+    assert all(plan.lines[1].pauses[0].added_ms > 300 and not plan.lines[0].pauses for plan in (before, after))
+    with pytest.raises(InputError, match=r"^line 2: the new text takes 8\.9 s at the fastest rate"):
+        replan(script, reading(12_000, 2), *source, before, (2,), CONFIG, tmp_path, silent)

@@ -61,14 +61,14 @@ def wer(truth: str, transcript: Transcript) -> float:
 
 
 def test_ten_sentences_word_for_word(tmp_path: Path) -> None:
-    transcript, diarization = run(tmp_path, sound(CLIPS / "speech-en-long.wav"))
+    transcript, _ = run(tmp_path, sound(CLIPS / "speech-en-long.wav"))
     assert wer(TWO_CITIES, transcript) <= 0.05
     assert transcript.language == "en" and transcript.language_probability > 0.8
     assert transcript.unprocessed == ()
     assert [line.id for line in transcript.lines] == list(range(1, len(transcript.lines) + 1))
     assert 8 <= len(transcript.lines) <= 16
     assert transcript.lines[0].text.startswith("It was the best of times")
-    assert transcript.lines[0].start_ms == diarization.turns[0].start_ms
+    assert abs(transcript.lines[0].start_ms - 1205) <= 30  # read off the waveform
     for line in transcript.lines:
         assert " ".join(word.text for word in line.words) == line.text
         assert (line.start_ms, line.end_ms) == (line.words[0].start_ms, line.words[-1].end_ms)

@@ -33,7 +33,7 @@ def test_a_word_without_length_gets_some() -> None:
 
 def test_first_and_last_words_reach_the_borders_of_the_speech() -> None:
     assert mended([Span(1000, 3000)], (1300, 1600), (1700, 2300)) == [(1000, 1600), (1700, 3000)]
-    assert mended([Span(1000, 4000)], (1500, 1600), (1700, 3000)) == [(1500, 1600), (1700, 3000)]
+    assert mended([Span(1000, 4000)], (1700, 1800), (1900, 3000)) == [(1700, 1800), (1900, 3000)]
 
 
 def test_words_far_from_speech_are_invented() -> None:

@@ -10,8 +10,10 @@ from stages.artifacts.checked import Inspection, LineCheck, Mixdown, MixLevels, 
 from stages.artifacts.clip import Clip, Media, PictureStream, Separation, SoundStream, SourceVideo
 from stages.artifacts.heard import Diarization, Line, Transcript, Turn, Unprocessed, Word
 from stages.artifacts.said import (
+    AddedPause,
     Cast,
     Phone,
+    PhraseEnd,
     Plan,
     PlannedLine,
     Prosody,
@@ -40,6 +42,7 @@ from stages.artifacts.seen import (
 )
 
 __all__ = [
+    "AddedPause",
     "Artifact",
     "Cast",
     "Clip",
@@ -56,6 +59,7 @@ __all__ = [
     "Mixdown",
     "PersonalVisemes",
     "Phone",
+    "PhraseEnd",
     "Picture",
     "PictureStream",
     "Place",

@@ -35,6 +35,17 @@ class Script(Artifact):
     lines: tuple[ScriptLine, ...]
 
 
+class PhraseEnd(Record):
+    """Where punctuation ends a phrase inside a line, at speed 1, from the line's first phone on."""
+
+    phone: int
+    """Index of the last phone before it."""
+    end_ms: int
+    """When that phone has ended."""
+    next_ms: int
+    """When the next one sounds."""
+
+
 class ReadLine(Record):
     """How a line is read: its phones and how long the synthesiser takes for it unhurried."""
 
@@ -47,8 +58,14 @@ class ReadLine(Record):
     """Silence before the first phone at speed 1."""
     tail_ms: int
     """Silence after the last phone at speed 1."""
+    phrase_ends: tuple[PhraseEnd, ...] = ()
     failure: str | None = None
     """Why the line cannot be read; it has no phones then."""
+
+    @property
+    def sounding_ms(self) -> int:
+        """First phone's onset to last phone's end at speed 1."""
+        return self.duration_ms - self.lead_ms - self.tail_ms
 
 
 class Reading(Artifact):
@@ -56,6 +73,15 @@ class Reading(Artifact):
 
     engine: str
     lines: tuple[ReadLine, ...]
+
+
+class AddedPause(Record):
+    """Silence that a line gets where a phrase ends, beside the synthesiser's own."""
+
+    after_phone: int
+    """Index of the phrase's last phone."""
+    added_ms: int
+    """Below 0: so much of the synthesiser's own pause is left out."""
 
 
 class PlannedLine(Record):
@@ -67,7 +93,8 @@ class PlannedLine(Record):
     end_ms: int
     """When its last phone has ended."""
     rate: float
-    """Speed relative to the synthesiser's unhurried reading; above 1 is faster."""
+    """Speed of the phones relative to the synthesiser's unhurried reading; above 1 is faster."""
+    pauses: tuple[AddedPause, ...] = ()
     flags: tuple[str, ...] = ()
 
 

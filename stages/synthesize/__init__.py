@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from stages.synthesize.kokoro import Length, Utterance
 
 CAST_VERSION = 4
-READ_VERSION = 2
-SPEAK_VERSION = 4
+READ_VERSION = 3
+SPEAK_VERSION = 5
 
 
 class SynthesizeConfig(Record):
@@ -288,7 +288,14 @@ def _read_line(line: ScriptLine, engine: Synthesizer, voice: str, pack: Pack, ta
             failure = f"{type(error).__name__}: {error}"
     if failure is not None:
         return ReadLine(id=line.id, ipa="", duration_ms=0, lead_ms=0, tail_ms=0, failure=f"cannot be read: {failure}")
-    return ReadLine(id=line.id, ipa=ipa, duration_ms=length.total_ms, lead_ms=length.lead_ms, tail_ms=length.tail_ms)
+    return ReadLine(
+        id=line.id,
+        ipa=ipa,
+        duration_ms=length.total_ms,
+        lead_ms=length.lead_ms,
+        tail_ms=length.tail_ms,
+        phrase_ends=length.phrase_ends,
+    )
 
 
 def speak(

@@ -17,7 +17,7 @@ import numpy as np
 
 from language_packs import g2p
 from stages import models
-from stages.artifacts import Phone
+from stages.artifacts import Phone, PhraseEnd
 from stages.synthesize.kokoro_graph import F0, F0_GIVEN, UNROUNDED
 from stages.synthesize.pitch import UNCHANGED, Change
 
@@ -88,6 +88,8 @@ class Length:
     """First phone's onset to last phone's end, pauses included."""
     tail_ms: int
     """Silence after the last phone."""
+    phrase_ends: tuple[PhraseEnd, ...] = ()
+    """Where punctuation ends a phrase inside it."""
 
     @property
     def total_ms(self) -> int:
@@ -287,15 +289,25 @@ def _spans_ms(part: Encoded, token_frames: np.ndarray, speed: float) -> list[tup
 def _length(parts: list[tuple[Encoded, np.ndarray]], speed: float) -> Length:
     if not parts:
         return Length(0, 0, 0)
-    offset_ms, onset_ms, end_ms = 0, None, 0
+    offset_ms, onset_ms, end_ms, phones = 0, 0, 0, 0
+    phrase_ends: list[PhraseEnd] = []
     for part, token_frames in parts:
-        spans = _spans_ms(part, token_frames, speed)
-        onset_ms = spans[0][0] if onset_ms is None else onset_ms
-        start_ms, last_ms = spans[-1]
-        end_ms = offset_ms + min(last_ms, start_ms + _FINAL_PHONE_FRAMES * FRAME_MS)
+        spans = [
+            (offset_ms + start_ms, offset_ms + last_ms) for start_ms, last_ms in _spans_ms(part, token_frames, speed)
+        ]
+        if not phones:
+            onset_ms = spans[0][0]
+        for phone in sorted(part.closing):
+            start_ms, last_ms = spans[phone]
+            end_ms = min(last_ms, start_ms + _FINAL_PHONE_FRAMES * FRAME_MS)
+            if phone + 1 < len(spans):
+                next_ms = max(spans[phone + 1][0], end_ms)
+                phrase_ends.append(
+                    PhraseEnd(phone=phones + phone, end_ms=end_ms - onset_ms, next_ms=next_ms - onset_ms)
+                )
+        phones += len(part.phones)
         offset_ms += FRAME_MS * int(token_frames.sum())
-    assert onset_ms is not None
-    return Length(onset_ms, end_ms - onset_ms, offset_ms - end_ms)
+    return Length(onset_ms, end_ms - onset_ms, offset_ms - end_ms, tuple(phrase_ends))
 
 
 def _phone_times(part: Encoded, token_frames: np.ndarray, samples: np.ndarray, speed: float) -> list[Phone]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from stages.artifacts import Cast, Phone, PlannedLine, Prosody, ReadLine
 from stages.errors import DubwrightError
-from stages.synthesize import casting, matching, prosody
+from stages.synthesize import casting, matching, prosody, stretching
 from stages.synthesize.matching import Matching
+from stages.synthesize.pauses import added_ms, with_pauses
 from stages.synthesize.pitch import Change, LinePitch, LogF0
 
 if TYPE_CHECKING:
@@ -155,17 +156,16 @@ def _attempts(part: Part) -> Iterator[_Attempt]:
 
 
 def _tried(engine: Synthesizer, line: ReadLine, place: PlannedLine, attempt: _Attempt) -> Spoken:
-    part, wanted_ms = attempt.part, place.end_ms - place.start_ms
+    part, wanted_ms = attempt.part, place.end_ms - place.start_ms - added_ms(place.pauses)
     speed = engine.speed_for(line.ipa, part.voice, wanted_ms) * attempt.speed
-    utterance = engine.speak(line.ipa, part.voice, speed, attempt.pitch)
+    utterance = stretching.speak(engine, line.ipa, part.voice, speed, attempt.pitch)
     if _sounding_ms(utterance) > wanted_ms + _OVERRUN_MS and place.rate <= _HURRIED_RATE:
         speed *= min(_sounding_ms(utterance) / wanted_ms, _FASTEST_CORRECTION)
-        utterance = engine.speak(line.ipa, part.voice, speed, attempt.pitch)
+        utterance = stretching.speak(engine, line.ipa, part.voice, speed, attempt.pitch)
     _check_length(utterance, wanted_ms)
     _check_sound(utterance.samples)
-    unhurried_ms = line.duration_ms - line.lead_ms - line.tail_ms
-    rate = unhurried_ms / engine.durations(line.ipa, part.voice, speed).sounding_ms
-    spoken = _placed(utterance, place, part, rate)
+    rate = line.sounding_ms / engine.durations(line.ipa, part.voice, speed).sounding_ms
+    spoken = _placed(with_pauses(utterance, place.pauses), place, part, rate)
     _check_sound(spoken.samples)
     return spoken
 

@@ -4,20 +4,46 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.artifacts import Media, Plan, Reading, Script
+from stages.artifacts import Media, Plan, Reading, Script, SpeakerFaces, Transcript
 from stages.progress import Progress
 from stages.timing.fitting import fit
-from stages.timing.planner import Slot, TimingConfig, plan_lines, slots
+from stages.timing.planner import TimingConfig, plan_lines
+from stages.timing.source import Slot, source_slots
 
 __all__ = ["FIT_VERSION", "PLAN_VERSION", "Slot", "TimingConfig", "fit", "plan"]
 
 FIT_VERSION = 3
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 
 
-def plan(script: Script, reading: Reading, media: Media, config: TimingConfig, out: Path, progress: Progress) -> Plan:
-    """Place every line of ``script`` in the clip; see :func:`stages.timing.planner.plan_lines` for the rules."""
-    sounding_ms = {line.id: line.duration_ms - line.lead_ms - line.tail_ms for line in reading.lines}
-    planned = plan_lines(slots(script), sounding_ms, media.duration_ms, config)
+def plan(
+    script: Script,
+    reading: Reading,
+    transcript: Transcript,
+    faces: SpeakerFaces,
+    media: Media,
+    config: TimingConfig,
+    out: Path,
+    progress: Progress,
+) -> Plan:
+    """Place every line of ``script`` in the clip; see :func:`stages.timing.planner.plan_lines` for the rules.
+
+    Args:
+        script: what is said.
+        reading: how long it takes, and where it can pause.
+        transcript: where the source paused.
+        faces: whose lips are seen.
+        media: for the clip's end.
+        config: the bounds.
+        out: not written to.
+        progress: told the share done.
+    """
+    planned = plan_lines(
+        source_slots(script, transcript, faces, config.pause_ms, config.seen_share),
+        {line.id: line.sounding_ms for line in reading.lines},
+        media.duration_ms,
+        config,
+        phrase_ends={line.id: line.phrase_ends for line in reading.lines},
+    )
     progress(1.0)
     return Plan(lines=planned)

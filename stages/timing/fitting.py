@@ -12,7 +12,8 @@ from stages.edits import Edits, taken_over
 from stages.progress import Progress
 from stages.reading import try_line
 from stages.synthesize import engine_spec
-from stages.timing.planner import TimingConfig, room_ms, slots
+from stages.timing.planner import TimingConfig, room_ms
+from stages.timing.source import slots
 
 
 def fit(

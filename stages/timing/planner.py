@@ -1,23 +1,28 @@
 """Where each line is spoken and how fast: a pure function of slots and lengths.
 
-A line starts when its source line started and is read unhurried, or as fast as is comfortable, or on into the pause
-after its slot. Where that is not enough, the whole sequence is planned at once, as a linear programme whose costs say
-what is given up first: a start moves by up to ``tolerance_ms``; then lines are read faster, each no more than its
-neighbours need; then, with a flag, a line starts late; and last, with a flag, one runs past the end of the clip.
-Nothing is cut, no rate leaves ``slowest_rate`` to ``fastest_rate``, and lines overlap only where their sources did.
+A line starts when its source line started, pauses where that did, and is read unhurried, or as fast as is comfortable,
+or on into the pause after its slot. Where that is not enough, the whole sequence is planned at once, as a linear
+programme whose costs say what is given up first: pauses inside lines get shorter; a start moves by up to
+``tolerance_ms``; lines are read faster, each no more than its neighbours need, and before one is hurried, a line whose
+speaker is not seen moves farther; then, with a flag, a line starts late; and last, with a flag, one runs past the end
+of the clip. Nothing is cut, no rate leaves ``slowest_rate`` to ``fastest_rate``, and lines overlap only where their
+sources did.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor
 from types import MappingProxyType
 
 from pydantic import Field
 
-from stages.artifacts import PlannedLine, Record, Script
+from stages.artifacts import PhraseEnd, PlannedLine, Record
+from stages.timing.phrases import NO_ENDS, Parts, Pause, added, parts, planned
 from stages.timing.programme import Programme
+from stages.timing.source import Slot
 
 DOES_NOT_FIT = "does not fit"
 STARTS_LATE = "starts late"
@@ -27,9 +32,12 @@ NOTHING_TO_SAY = "nothing to say"
 # What a millisecond costs; only the order matters. Reading faster costs more the faster it already is, so that
 # neighbours share a hurry instead of one bearing it all.
 _UNHURRIED_COST = 0.2
+_PAUSE_COST = 0.3
 _CLOSE_TO_END_COST = 0.5
 _MOVE_COST = 1.0
 _HURRY_COSTS = (2.0, 3.0, 4.0, 5.0)
+_UNSEEN_MOVE_COST = 2.5
+"""Between the first step of a hurry, that is hardly heard, and the second."""
 _LATE_COST = 1e3
 _PAST_END_COST = 1e4
 
@@ -37,7 +45,7 @@ _PAST_END_COST = 1e4
 class TimingConfig(Record):
     """How far a line may leave its slot and its unhurried rate."""
 
-    slowest_rate: float = Field(default=0.8, ge=0.5, le=1)
+    slowest_rate: float = Field(default=0.85, ge=0.5, le=1)
     """No line is read slower."""
     unhurried_rate: float = Field(default=0.9, ge=0.5, le=1)
     """A short line is slowed to this so that it lasts as long as its slot; the rest of the slot is silent ..."""
@@ -48,28 +56,52 @@ class TimingConfig(Record):
     shorter wording is chosen, if there is one."""
     fastest_rate: float = Field(default=1.35, ge=1, le=2)
     """No line is read faster."""
-    tolerance_ms: int = Field(default=80, ge=0)
-    """How far a start may move where lines would not fit otherwise: well inside what ITU-R BT.1359 lets pass unseen."""
+    tolerance_ms: int = Field(default=50, ge=0)
+    """How far a start may move where lines would not fit otherwise: with the error of an onset that was heard, 30 ms,
+    it stays well inside what ITU-R BT.1359 lets pass unseen."""
+    unseen_tolerance_ms: int = Field(default=400, ge=0)
+    """The same where the speaker's lips are not in the picture."""
+    seen_share: float = Field(default=0.2, ge=0, le=1)
+    """A line is seen if its speaker's face is, during at least this share of it."""
+    pause_ms: int = Field(default=250, ge=0)
+    """A pause of at least this length inside a source line is kept where the translation has punctuation."""
     breath_ms: int = Field(default=60, ge=0)
     """Pause between lines, and before the clip's end where it costs little: a line's length is an estimate."""
+
+    def most_moved_ms(self, slot: Slot) -> int:
+        """Return how far a line's start may move without a flag."""
+        return self.tolerance_ms if slot.is_seen else max(self.tolerance_ms, self.unseen_tolerance_ms)
 
 
 _Time = tuple[Mapping[int, int], int]
 """A sum of variables (index -> sign) and a number of ms."""
 
 
-class Slot(Record):
-    """The time of a source line."""
+@dataclass(frozen=True)
+class _Wanted:
+    """How a line is spoken where nothing is in its way."""
 
-    id: int
-    speaker: str
+    line: Parts
+    phones_ms: int
+    pauses: tuple[Pause, ...]
+
+    @property
+    def length_ms(self) -> int:
+        return self.phones_ms + sum(pause.wanted_ms for pause in self.pauses)
+
+    @property
+    def free_ms(self) -> int:
+        """How much shorter its pauses can be."""
+        return sum(pause.wanted_ms - pause.least_ms for pause in self.pauses)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a line is spoken, and how much shorter than wanted its pauses are."""
+
     start_ms: int
     end_ms: int
-
-
-def slots(script: Script) -> list[Slot]:
-    """Return the slots of a script's lines."""
-    return [Slot(id=line.id, speaker=line.speaker, start_ms=line.start_ms, end_ms=line.end_ms) for line in script.lines]
+    shorter_ms: int
 
 
 def room_ms(slots: Sequence[Slot], clip_end_ms: int, config: TimingConfig) -> dict[int, int]:
@@ -87,6 +119,7 @@ def plan_lines(
     clip_end_ms: int,
     config: TimingConfig,
     fixed: Mapping[int, PlannedLine] = MappingProxyType({}),
+    phrase_ends: Mapping[int, Sequence[PhraseEnd]] = NO_ENDS,
 ) -> tuple[PlannedLine, ...]:
     """Return a planned line for every slot, in order of the slots' starts.
 
@@ -96,42 +129,52 @@ def plan_lines(
         clip_end_ms: what the clip's sound ends at.
         config: the bounds.
         fixed: by line id, lines that stay where they are; their ``sounding_ms`` is not asked for.
+        phrase_ends: by line id, where the line can pause; without it none does.
 
     Raises:
         ArithmeticError: the lines do not fit between the fixed ones.
     """
     ordered = _ordered(slots)
     spoken = [slot for slot in ordered if _is_spoken(slot, sounding_ms, fixed)]
+    wanted = {
+        slot.id: _wanted(slot, sounding_ms[slot.id], phrase_ends.get(slot.id, ()), config)
+        for slot in spoken
+        if slot.id not in fixed
+    }
     successions = list(_successions(spoken))
-    times_ms = _solved(spoken, successions, sounding_ms, clip_end_ms, config, fixed)
+    places = _solved(spoken, successions, wanted, clip_end_ms, config, fixed)
     due_ms = {slot.id: clip_end_ms for slot in spoken}
     for before, after in successions:
-        latest_ms = after.start_ms + config.tolerance_ms - config.breath_ms
+        latest_ms = after.start_ms + config.most_moved_ms(after) - config.breath_ms
         due_ms[before.id] = min(due_ms[before.id], latest_ms)
-    planned = []
-    for slot in ordered:
-        if slot.id in fixed:
-            planned.append(fixed[slot.id])
-            continue
-        if slot.id not in times_ms:
-            planned.append(_silent_line(slot))
-            continue
-        start_ms, end_ms = times_ms[slot.id]
-        flags = {
-            DOES_NOT_FIT: end_ms > due_ms[slot.id],
-            STARTS_LATE: start_ms > slot.start_ms + config.tolerance_ms,
-            PAST_THE_END: end_ms > clip_end_ms,
-        }
-        planned.append(
-            PlannedLine(
-                id=slot.id,
-                start_ms=start_ms,
-                end_ms=end_ms,
-                rate=sounding_ms[slot.id] / (end_ms - start_ms),
-                flags=tuple(flag for flag, holds in flags.items() if holds),
-            )
-        )
-    return tuple(planned)
+    return tuple(
+        fixed[slot.id]
+        if slot.id in fixed
+        else _planned_line(slot, wanted[slot.id], places[slot.id], due_ms[slot.id], clip_end_ms, config)
+        if slot.id in wanted
+        else _silent_line(slot)
+        for slot in ordered
+    )
+
+
+def _planned_line(
+    slot: Slot, wanted: _Wanted, place: _Place, due_ms: int, clip_end_ms: int, config: TimingConfig
+) -> PlannedLine:
+    paused_ms = wanted.length_ms - wanted.phones_ms - place.shorter_ms
+    rate = wanted.line.phones_ms / (place.end_ms - place.start_ms - paused_ms)
+    flags = {
+        DOES_NOT_FIT: place.end_ms > due_ms,
+        STARTS_LATE: place.start_ms > slot.start_ms + config.most_moved_ms(slot),
+        PAST_THE_END: place.end_ms > clip_end_ms,
+    }
+    return PlannedLine(
+        id=slot.id,
+        start_ms=place.start_ms,
+        end_ms=place.end_ms,
+        rate=rate,
+        pauses=added(wanted.pauses, place.shorter_ms, rate),
+        flags=tuple(flag for flag, holds in flags.items() if holds),
+    )
 
 
 def _is_spoken(slot: Slot, sounding_ms: Mapping[int, int], fixed: Mapping[int, PlannedLine]) -> bool:
@@ -169,30 +212,31 @@ def _successions(ordered: Sequence[Slot]) -> Iterable[tuple[Slot, Slot]]:
 def _solved(
     spoken: Sequence[Slot],
     successions: Sequence[tuple[Slot, Slot]],
-    sounding_ms: Mapping[int, int],
+    wanted: Mapping[int, _Wanted],
     clip_end_ms: int,
     config: TimingConfig,
     fixed: Mapping[int, PlannedLine],
-) -> dict[int, tuple[int, int]]:
-    """Return (start, end) by line id at the least cost."""
+) -> dict[int, _Place]:
+    """Return where the lines that are not fixed are spoken at the least cost."""
     programme = Programme()
     starts: dict[int, _Time] = {slot: ({}, line.start_ms) for slot, line in fixed.items()}
     ends: dict[int, _Time] = {slot: ({}, line.end_ms) for slot, line in fixed.items()}
+    shorter: dict[int, int] = {}
     for slot in spoken:
         if slot.id in fixed:
             continue
-        length_ms = sounding_ms[slot.id]
-        wanted_ms = _wanted_ms(length_ms, slot.end_ms - slot.start_ms, config)
-        early = programme.variable(_MOVE_COST, min(config.tolerance_ms, slot.start_ms))
-        moved = programme.variable(_MOVE_COST, config.tolerance_ms)
-        late = programme.variable(_LATE_COST)
-        starts[slot.id] = ({moved: 1, late: 1, early: -1}, slot.start_ms)
-        steps_ms = _hurry_steps_ms(length_ms, wanted_ms, config)
+        line = wanted[slot.id]
+        starts[slot.id] = (_moves(programme, slot, config), slot.start_ms)
+        steps_ms = _hurry_steps_ms(line.line.phones_ms, line.phones_ms, config)
         hurry = {
             programme.variable(cost, step_ms): -1
             for cost, step_ms in zip((_UNHURRIED_COST, *_HURRY_COSTS), steps_ms, strict=True)
         }
-        ends[slot.id] = ({**starts[slot.id][0], **hurry}, slot.start_ms + wanted_ms)
+        shorter[slot.id] = programme.variable(_PAUSE_COST, line.free_ms)
+        ends[slot.id] = (
+            {**starts[slot.id][0], **hurry, shorter[slot.id]: -1},
+            slot.start_ms + line.length_ms,
+        )
         close = programme.variable(_CLOSE_TO_END_COST, config.breath_ms)
         past = programme.variable(_PAST_END_COST)
         end, offset_ms = ends[slot.id]
@@ -204,7 +248,22 @@ def _solved(
         difference = {**end, **{variable: -sign for variable, sign in start.items()}}
         programme.at_most(difference, start_ms - end_ms - config.breath_ms)
     value = programme.solve()
-    return {slot.id: (_at(starts[slot.id], value), _at(ends[slot.id], value)) for slot in spoken}
+    return {id: _Place(_at(starts[id], value), _at(ends[id], value), value[shorter[id]]) for id in wanted}
+
+
+def _moves(programme: Programme, slot: Slot, config: TimingConfig) -> dict[int, int]:
+    """Return the variables that a line's start moves by, with their signs."""
+    near_ms, most_ms = config.tolerance_ms, config.most_moved_ms(slot)
+    early_ms = min(most_ms, slot.start_ms)
+    moves = {
+        programme.variable(_MOVE_COST, min(near_ms, early_ms)): -1,
+        programme.variable(_MOVE_COST, near_ms): 1,
+        programme.variable(_LATE_COST): 1,
+    }
+    if most_ms > near_ms:
+        moves[programme.variable(_UNSEEN_MOVE_COST, max(0, early_ms - near_ms))] = -1
+        moves[programme.variable(_UNSEEN_MOVE_COST, most_ms - near_ms)] = 1
+    return moves
 
 
 def _at(expression: _Time, value: Sequence[int]) -> int:
@@ -219,6 +278,18 @@ def _hurry_steps_ms(length_ms: int, wanted_ms: int, config: TimingConfig) -> lis
     steps = len(_HURRY_COSTS)
     edges_ms = [comfortable_ms - (comfortable_ms - shortest_ms) * step // steps for step in range(steps + 1)]
     return [wanted_ms - comfortable_ms, *(longer - shorter for longer, shorter in pairwise(edges_ms))]
+
+
+def _wanted(slot: Slot, sounding_ms: int, ends: Sequence[PhraseEnd], config: TimingConfig) -> _Wanted:
+    line = parts(sounding_ms, slot.end_ms - slot.start_ms, ends, slot.pauses)
+    phones_ms = _wanted_ms(line.phones_ms, line.slot_ms, config)
+    wanted = _Wanted(line, phones_ms, planned(line, phones_ms))
+    over_ms = wanted.length_ms - (slot.end_ms - slot.start_ms)
+    if over_ms <= 0 or phones_ms <= line.phones_ms:
+        return wanted
+    # A line is not slowed to end later than its slot, which it might where its last phrase is long for the source's.
+    phones_ms = max(line.phones_ms, phones_ms - over_ms)
+    return _Wanted(line, phones_ms, planned(line, phones_ms))
 
 
 def _wanted_ms(length_ms: int, slot_ms: int, config: TimingConfig) -> int:

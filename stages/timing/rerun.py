@@ -6,12 +6,13 @@ from math import ceil
 from pathlib import Path
 
 from language_packs import Pack
-from stages.artifacts import Cast, Media, Plan, Reading, Script
+from stages.artifacts import Cast, Media, Plan, Reading, Script, SpeakerFaces, Transcript
 from stages.edits import Edits, LineEdit, listed
 from stages.errors import InputError
 from stages.progress import Progress
 from stages.timing.fitting import fit
-from stages.timing.planner import TimingConfig, plan_lines, slots
+from stages.timing.planner import TimingConfig, plan_lines
+from stages.timing.source import source_slots
 
 
 def refit(
@@ -46,6 +47,8 @@ def refit(
 def replan(
     script: Script,
     reading: Reading,
+    transcript: Transcript,
+    faces: SpeakerFaces,
     media: Media,
     previous: Plan,
     lines: tuple[int, ...],
@@ -59,9 +62,11 @@ def replan(
         InputError: a line is too long for its place, however fast it is read.
     """
     fixed = {line.id: line for line in previous.lines if line.id not in lines}
-    sounding_ms = {line.id: line.duration_ms - line.lead_ms - line.tail_ms for line in reading.lines}
+    sounding_ms = {line.id: line.sounding_ms for line in reading.lines}
+    phrase_ends = {line.id: line.phrase_ends for line in reading.lines}
+    slots = source_slots(script, transcript, faces, config.pause_ms, config.seen_share)
     try:
-        planned = plan_lines(slots(script), sounding_ms, media.duration_ms, config, fixed)
+        planned = plan_lines(slots, sounding_ms, media.duration_ms, config, fixed, phrase_ends)
     except ArithmeticError as error:
         shortest = [f"{ceil(sounding_ms[line] / config.fastest_rate) / 1000:.1f} s" for line in sorted(lines)]
         raise InputError(

@@ -1,4 +1,4 @@
-"""What was said, when, by whom and in which language: Whisper's words, mended and cut into lines."""
+"""What was said, when, by whom and in which language: Whisper's words, in time with the voice and cut into lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stages.diarize.voice_activity import Span
     from stages.transcribe.faster_whisper_engine import WhisperEngine
 
-VERSION = 2
+VERSION = 3
 UNDETERMINED = "und"
 """BCP-47 for the language of a clip in which nobody speaks."""
 
@@ -66,10 +66,13 @@ def transcribe(
             speaks it; or there is no such model.
         MissingEngineError: the model is not here or does not verify.
     """
+    from stages.diarize.voice_activity import speech_probabilities
+    from stages.transcribe.alignment import aligned
     from stages.transcribe.faster_whisper_engine import WhisperEngine, whisper_code
     from stages.transcribe.faults import FOREIGN
     from stages.transcribe.lines import cut_lines, with_speakers
     from stages.transcribe.listening import WIDEST_PAUSE_MS, Listener, unprocessed
+    from stages.transcribe.onsets import stretches
     from stages.transcribe.pieces import pieces, quietest_ms, speech_spans
 
     whispers = [model.name for model in models.catalogue().values() if model.stage == "transcribe"]
@@ -105,10 +108,11 @@ def transcribe(
             f"the speech was {'; '.join(sorted(others))}, not as {language_name(language)}: leave out --from, or name "
             "that language."
         )
+    words = aligned(heard.words, stretches(voice, speech_probabilities(voice)))
     return Transcript(
         language=language,
         language_probability=certainty,
-        lines=cut_lines(with_speakers(heard.words, diarization.turns), config.line_pause_ms, config.longest_line_ms),
+        lines=cut_lines(with_speakers(words, diarization.turns), config.line_pause_ms, config.longest_line_ms),
         unprocessed=tuple(
             Unprocessed(start_ms=each.start_ms, end_ms=each.end_ms, reason=each.reason)
             for each in unprocessed(spans, heard, config.min_unprocessed_ms)

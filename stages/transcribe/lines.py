@@ -18,6 +18,8 @@ _ABBREVIATION = re.compile(
 )
 _BORDER_SLIP_MS = 600
 """A speaker border found by voice can be this far from the end of the sentence that it belongs to."""
+_CHANGE_MS = 200
+"""A pause of this length is as good a place for a change of speakers as the end of a sentence."""
 _COMMA_WORTH_MS = 400
 """A comma makes a place as good for a cut as a pause of this length."""
 
@@ -33,7 +35,7 @@ class SpokenWord:
 def with_speakers(words: Sequence[HeardWord], turns: Sequence[Turn]) -> list[SpokenWord]:
     """Give every word the speaker of the turn that it overlaps most (or is nearest to).
 
-    Where the speaker changes just beside the end of a sentence, the change goes to the end of the sentence.
+    Where the speaker changes just beside the end of a sentence or a pause, the change goes there.
     """
     if not turns:
         return []
@@ -44,10 +46,10 @@ def with_speakers(words: Sequence[HeardWord], turns: Sequence[Turn]) -> list[Spo
     spoken = [SpokenWord(word, max(turns, key=lambda turn: overlap_ms(word, turn)).speaker) for word in words]
     for at in range(1, len(spoken)):
         before, after = spoken[at - 1], spoken[at]
-        if before.speaker == after.speaker or ends_sentence(before.word.text):
+        if before.speaker == after.speaker or _may_change(spoken, at):
             continue
         border_ms = after.word.start_ms
-        for end in _sentence_ends(spoken, at):
+        for end in _changes(spoken, at):
             moved = spoken[end:at] if end < at else spoken[at:end]
             first_ms = moved[0].word.start_ms
             if max(abs(first_ms - border_ms), abs(moved[-1].word.end_ms - border_ms)) <= _BORDER_SLIP_MS:
@@ -58,13 +60,19 @@ def with_speakers(words: Sequence[HeardWord], turns: Sequence[Turn]) -> list[Spo
     return spoken
 
 
-def _sentence_ends(spoken: Sequence[SpokenWord], at: int) -> list[int]:
-    """Return indices before which a sentence ends, nearest to ``at`` first, within one speaker's words."""
+def _may_change(spoken: Sequence[SpokenWord], at: int) -> bool:
+    """Tell whether a sentence ends before a word, or a pause does."""
+    before = spoken[at - 1].word
+    return ends_sentence(before.text) or (at < len(spoken) and spoken[at].word.start_ms - before.end_ms >= _CHANGE_MS)
+
+
+def _changes(spoken: Sequence[SpokenWord], at: int) -> list[int]:
+    """Return indices at which the speaker may change, nearest to ``at`` first, within one speaker's words."""
     ends = []
     for distance in range(1, 4):
-        if (later := at + distance) <= len(spoken) and ends_sentence(spoken[later - 1].word.text):
+        if (later := at + distance) <= len(spoken) and _may_change(spoken, later):
             ends.append(later)
-        if (earlier := at - distance) > 0 and ends_sentence(spoken[earlier - 1].word.text):
+        if (earlier := at - distance) > 0 and _may_change(spoken, earlier):
             ends.append(earlier)
     return [
         end for end in ends if len({word.speaker for word in (spoken[at:end] if end > at else spoken[end:at])}) == 1
@@ -75,6 +83,11 @@ def ends_sentence(text: str) -> bool:
     """Tell whether a word carries final punctuation that is not an abbreviation's."""
     text = text.strip()
     return bool(_FINAL.search(text)) and not _ABBREVIATION.match(text)
+
+
+def ends_phrase(text: str) -> bool:
+    """Tell whether a word carries punctuation after which people pause."""
+    return ends_sentence(text) or bool(_CLAUSE.search(text.strip()))
 
 
 def cut_lines(spoken: Sequence[SpokenWord], pause_ms: int, longest_ms: int) -> tuple[Line, ...]:

@@ -16,7 +16,7 @@ SHORTEST_WORD_MS = 40
 """Two phones at the fastest anybody speaks."""
 NEAR_SPEECH_MS = 300
 """A word this far from any speech is still its first or last word; further away it is invented."""
-SNAP_START_MS = 400
+SNAP_START_MS = 600
 """The first word after a pause starts with the speech if it is no further off than this."""
 SNAP_END_MS = 800
 """The last word before a pause ends with the speech if no further off: Whisper cuts final syllables short."""
@@ -38,8 +38,20 @@ def mend(words: Sequence[HeardWord], spans: Sequence[Span]) -> tuple[list[HeardW
             invented.append(word)
         else:
             homes.append(max([home, *homes[-1:]]))  # The order of words is sure, their times are not.
-            kept.append(_inside(word, spans[homes[-1]]))
-    return _snapped(_in_order(kept, homes, spans), homes, spans), invented
+            kept.append(word)
+    return placed(kept, homes, spans), invented
+
+
+def placed(words: Sequence[HeardWord], homes: Sequence[int], spans: Sequence[Span]) -> list[HeardWord]:
+    """Return words with times inside their spans, in order; the first and the last word of a span reach its ends.
+
+    Args:
+        words: in the order they were recognised.
+        homes: by word, the index of its span; not decreasing.
+        spans: in order, apart from each other.
+    """
+    inside = [_inside(word, spans[home]) for word, home in zip(words, homes, strict=True)]
+    return _snapped(_in_order(inside, homes, spans), homes, spans)
 
 
 def _home(word: HeardWord, spans: Sequence[Span]) -> int | None:
@@ -57,7 +69,7 @@ def _inside(word: HeardWord, span: Span) -> HeardWord:
     return replace(word, start_ms=start_ms, end_ms=min(max(word.end_ms, start_ms), span.end_ms))
 
 
-def _in_order(words: list[HeardWord], homes: list[int], spans: Sequence[Span]) -> list[HeardWord]:
+def _in_order(words: Sequence[HeardWord], homes: Sequence[int], spans: Sequence[Span]) -> list[HeardWord]:
     """Give every word of a span its shortest length: from free time after it, else from its neighbours."""
     result: list[HeardWord] = []
     for index in sorted(set(homes)):
@@ -79,7 +91,7 @@ def _in_order(words: list[HeardWord], homes: list[int], spans: Sequence[Span]) -
     return result
 
 
-def _snapped(words: list[HeardWord], homes: list[int], spans: Sequence[Span]) -> list[HeardWord]:
+def _snapped(words: Sequence[HeardWord], homes: Sequence[int], spans: Sequence[Span]) -> list[HeardWord]:
     """Start the first word of each span and end its last one with the speech."""
     result = list(words)
     for at, home in enumerate(homes):
