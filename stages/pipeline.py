@@ -92,20 +92,27 @@ TRANSLATE = Stage(
     "bergamot/whisper/apertium",
 )
 FIT = Stage(
-    "fit", "Choosing words that fit", timing.fit, Script, timing.FIT_VERSION, "timing", "kokoro", ("kokoro-82m",)
+    "fit",
+    "Choosing words that fit",
+    timing.fit,
+    Script,
+    timing.FIT_VERSION,
+    "timing",
+    "kokoro",
+    ("kokoro-82m", "kokoro-voices"),
 )
 CAST = Stage(
     "cast", "Matching voices", synthesize.cast, Cast, synthesize.CAST_VERSION, "synthesize", "kokoro + world",
-    ("kokoro-82m", "ge2e-speaker-encoder"),
+    ("kokoro-82m", "kokoro-voices", "ge2e-speaker-encoder"),
 )  # fmt: skip
 READ = Stage(
     "read", "Reading the lines", synthesize.read, Reading, synthesize.READ_VERSION, "synthesize", "kokoro",
-    ("kokoro-82m",),
+    ("kokoro-82m", "kokoro-voices"),
 )  # fmt: skip
 PLAN = Stage("plan", "Planning the timing", timing.plan, Plan, timing.PLAN_VERSION, "timing")
 SPEAK = Stage(
     "speak", "Speaking", synthesize.speak, Speech, synthesize.SPEAK_VERSION, "synthesize", "kokoro + world",
-    ("kokoro-82m", "ge2e-speaker-encoder"),
+    ("kokoro-82m", "kokoro-voices", "ge2e-speaker-encoder"),
 )  # fmt: skip
 PERSONAL = Stage(
     "personal", "Learning the speakers' own visemes", visemes.personal_visemes, PersonalVisemes,

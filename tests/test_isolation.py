@@ -39,6 +39,7 @@ from stages.synthesize import SynthesizeConfig, speaking
 from stages.synthesize.kokoro import KokoroEngine, Length, Utterance
 from stages.synthesize.matching import Matching
 from stages.synthesize.pitch import UNCHANGED, Change, LogF0
+from stages.synthesize.voices import shares
 from stages.translate import References
 from stages.translate.lines import Chain, Sentence, translated_lines
 from stages.translate.text import Translated
@@ -141,11 +142,16 @@ class TestSpeaking:
         with pytest.raises(MissingEngineError, match="the model is gone"):
             speaking.speak_line(Misbehaving(missing), LINE, PLACE, PART)
 
-    def test_understudies_are_of_the_same_pitch_class(self) -> None:
-        spec = synthesize.engine_spec("kokoro")
-        for voice, own in spec.voices.items():
-            for other, _ in synthesize._understudies(spec, voice):
-                assert other != voice and (spec.voices[other].pitch_hz < 165) == (own.pitch_hz < 165)
+    def test_understudies_are_of_the_same_sex(self) -> None:
+        voices = synthesize.engine_spec("kokoro").voices()
+        clear_ones = synthesize.castable("kokoro", "pt-BR")
+        for voice in (*voices, "af_heart*0.5+af_bella*0.5"):
+            own = shares(voice)
+            others = synthesize._understudies(voices, clear_ones, voice)
+            assert others
+            for other, f0 in others:
+                assert other not in own and other in clear_ones and f0 == voices[other].f0
+                assert voices[other].sex == voices[next(iter(own))].sex
 
 
 class TestTranslating:

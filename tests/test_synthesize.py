@@ -20,6 +20,7 @@ from stages.errors import MissingEngineError
 from stages.progress import silent
 from stages.synthesize import SynthesizeConfig
 from stages.synthesize.kokoro import KokoroEngine
+from stages.synthesize.voices import shares
 
 PORTUGUESE = load_pack("pt-BR")
 TEXT = "Boa noite, papai. Como vai?"
@@ -67,9 +68,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Script, Cast, Readi
 
 def test_the_cast_matches_the_speaker(chain: tuple) -> None:
     (voice,) = chain[1].voices
-    assert voice.voice == "jm_kumo"
+    assert "jm_kumo" in shares(voice.voice)
     assert voice.similarity_matched > voice.similarity_unmatched
-    assert 0.8 <= voice.warp <= 1.2
+    assert 0.85 <= voice.warp <= 1.12
     assert np.exp(voice.f0_mean_log_hz) == pytest.approx(78, rel=0.1)
 
 

@@ -96,7 +96,11 @@ def test_the_pitch_moves_and_nothing_else(engine: KokoroEngine) -> None:
     assert np.array_equal(own.token_frames, moved.token_frames)
 
 
-def test_a_crossed_voice_keeps_the_time_of_its_second_half(engine: KokoroEngine) -> None:
+def test_a_blend_lies_between_its_voices(engine: KokoroEngine) -> None:
     ipa = g2p.phonemize("O menino comeu a maçã na mesa.", G2P(code="pt-br"))
-    crossed, paced = engine.durations(ipa, "jf_gongitsune+jf_alpha"), engine.durations(ipa, "jf_alpha")
-    assert crossed == paced != engine.durations(ipa, "jf_gongitsune")
+    one, other = "bm_daniel", "jf_gongitsune"
+    frames = [engine.durations(ipa, voice).total_ms for voice in (one, other, f"{one}*0.5+{other}*0.5")]
+    assert min(frames[:2]) <= frames[2] < max(frames[:2])
+    blended = engine.speak(ipa, f"{one}*0.5+{other}*0.5").samples
+    assert np.array_equal(blended, engine.speak(ipa, f"{other}*0.5+{one}*0.5").samples)
+    assert np.array_equal(engine.speak(ipa, one).samples, engine.speak(ipa, f"{one}*1").samples)

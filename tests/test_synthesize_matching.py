@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from stages.synthesize import Voice, casting, matching
+from stages.synthesize import matching
 from stages.synthesize import pitch as pitch_module
 from stages.synthesize.matching import BINS, RATE_HZ, Matching
-from stages.synthesize.pitch import LogF0, Pitch
+from stages.synthesize.pitch import LogF0
 
 
 @pytest.fixture(scope="module")
@@ -74,39 +74,3 @@ def test_a_speaker_is_measured_as_a_voice_is(voice: np.ndarray) -> None:
     assert trait.f0.mean == pytest.approx(f0.mean, abs=0.01)
     assert np.argmax(trait.spectrum) == pytest.approx(np.argmax(matching.long_term_spectrum(analysis)), abs=2)
     assert matching.measure(np.random.default_rng(0).normal(0, 0.1, RATE_HZ // 8)) is None
-
-
-HIGH, LOW = Voice(230.0, 0.2, hurried_cer=0.02), Voice(95.0, 0.2, hurried_cer=0.01)
-
-
-@pytest.mark.parametrize(
-    ("f0_hz", "expected"), [(110, {"low": 0.01}), (220, {"high": 0.02}), (160, {"low": 0.01, "high": 0.02})]
-)
-def test_the_pitch_class_guards_the_choice(f0_hz: float, expected: dict[str, float]) -> None:
-    found = casting.candidates(LogF0(np.log(f0_hz), 0.2), {"high": HIGH, "low": LOW})
-    assert found == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("matched", [True, False])
-def test_of_voices_as_alike_the_intelligible_one_wins(voice: np.ndarray, matched: bool) -> None:
-    read: list[str] = []
-
-    def read_aloud(name: str, pitch: Pitch) -> np.ndarray:
-        read.append(name)
-        return voice
-
-    blurred = Voice(120.0, 0.2, hurried_cer=0.1)
-    auditions = casting.Auditions({"blurred": blurred, "clear": LOW, "high": HIGH}, read_aloud)
-
-    def embed(samples: np.ndarray) -> np.ndarray:
-        return np.array([1.0, 0.0])
-
-    found = [casting.cast_speaker(voice, auditions, embed, matched) for _ in range(2)]
-    assert [likeness.voice for likeness in found] == ["clear", "clear"]
-    assert set(read) == {"blurred", "clear"}
-
-
-def test_who_cannot_be_measured_gets_the_first_voice_as_it_is() -> None:
-    auditions = casting.Auditions({"high": HIGH, "low": LOW}, lambda *_: np.zeros(0))
-    found = casting.cast_speaker(np.zeros(RATE_HZ), auditions, lambda samples: samples, True)
-    assert (found.voice, found.matched, found.matching.pitch.power) == ("high", 0.0, 1.0)

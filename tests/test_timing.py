@@ -28,7 +28,6 @@ from stages.artifacts import (
 from stages.edits import Edits
 from stages.errors import InputError
 from stages.progress import silent
-from stages.synthesize.kokoro import VOICES
 from stages.timing.fitting import first_that_fits
 from stages.timing.phrases import SourcePause
 from stages.timing.planner import (
@@ -255,7 +254,7 @@ def test_the_stage_gives_later_ones_the_text_that_fits(tmp_path: Path, end_ms, t
     line = ScriptLine(id=1, speaker="S1", start_ms=0, end_ms=end_ms, source_text="a", text=FULL, alternatives=(SHORT,))
     voice = VoiceSettings(
         speaker="S1",
-        voice=VOICES[0],
+        voice="am_adam",
         warp=1.0,
         f0_mean_log_hz=5.0,
         f0_std_log=0.1,

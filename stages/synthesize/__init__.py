@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -30,13 +30,14 @@ from stages.errors import DubwrightError, MissingEngineError
 from stages.progress import Progress
 from stages.reading import check_lines, read_line, try_line
 from stages.synthesize.pitch import UNCHANGED, Change, LogF0
+from stages.synthesize.voices import Voice, blended_f0, clear, measured, shares
 
 if TYPE_CHECKING:
     from stages.synthesize.kokoro import Length, Utterance
 
-CAST_VERSION = 4
+CAST_VERSION = 5
 READ_VERSION = 3
-SPEAK_VERSION = 5
+SPEAK_VERSION = 6
 
 
 class SynthesizeConfig(Record):
@@ -46,7 +47,7 @@ class SynthesizeConfig(Record):
     """A name in :data:`ENGINES`."""
     match_voices: bool = True
     """Match pitch, vocal-tract length and long-term spectrum to each speaker; else the voices are used as they are."""
-    audition_characters: int = 60
+    audition_characters: int = 80
     """How much of the script each voice reads, to be compared with the speakers."""
 
 
@@ -71,18 +72,10 @@ class Synthesizer(Protocol):
 Quality = Literal["good", "rough"]
 """How well a language is spoken: rough has every sixth to third character misheard."""
 _GOOD_CER = 0.15
-
-
-@dataclass(frozen=True)
-class Voice:
-    """One voice of a synthesiser."""
-
-    pitch_hz: float
-    """Its usual F0: exp of the mean of ln F0."""
-    pitch_spread: float
-    """Standard deviation of its ln F0."""
-    hurried_cer: float
-    """Character error rate of back-transcription at speed 1.2, measured: hurry blurs some voices."""
+_UNDERSTUDIES = 2
+"""Other voices that are tried on a line that a speaker's own voice fails on."""
+_AS_CLEAR_CER = 0.02
+"""How much worse than the clearest of its sex a voice may be understood to be cast, in character error rate."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +83,8 @@ class EngineSpec:
     """A synthesiser that can be chosen."""
 
     load: Callable[[], Synthesizer]
-    model: str
-    """Name in ``models.toml``."""
-    voices: Mapping[str, Voice]
+    voices: Callable[[], Mapping[str, Voice]]
+    """Reads what was measured of its voices."""
     cer: Mapping[str, float]
     """Primary language subtag -> character error rate of back-transcription, mean of the voices: what it can speak."""
 
@@ -104,21 +96,15 @@ def _load_kokoro() -> Synthesizer:
 ENGINES: Mapping[str, EngineSpec] = {
     "kokoro": EngineSpec(
         load=_load_kokoro,
-        model="kokoro-82m",
-        # F0 and CER: `python -m bench.voices`. Not listed: jf_alpha, slurred in a hurry (.36 at speed 1.35, its timing
-        # with jf_gongitsune's timbre .12); jf_gongitsune, jf_nezumi and jf_tebukuro in their own timing: a quarter
-        # slower.
-        voices={
-            "jf_gongitsune+jf_alpha": Voice(249.0, 0.23, 0.011),
-            "jm_kumo": Voice(95.0, 0.16, 0.0),
-        },
-        # `python -m bench.speaking`. Not listed, above .30: ar be br cy da fo is sq mt vi am hi mr bn te ml.
+        voices=lambda: measured("kokoro"),
+        # `python -m bench.speaking`; all but pt es fr it de by two voices that were cast before (jm_kumo and a blend of
+        # jf_gongitsune and jf_alpha). Not listed, above .30: ar be br cy da fo is sq mt vi am hi mr bn te ml.
         cer={
             "en": 0.01,
             "es": 0.0,
             "id": 0.03,
             "pt": 0.03,
-            "de": 0.03,
+            "de": 0.02,
             "ro": 0.05,
             "hr": 0.06,
             "bs": 0.06,
@@ -126,7 +112,7 @@ ENGINES: Mapping[str, EngineSpec] = {
             "pl": 0.07,
             "sl": 0.07,
             "sr": 0.07,
-            "it": 0.07,
+            "it": 0.06,
             "tr": 0.07,
             "ru": 0.08,
             "fi": 0.08,
@@ -137,7 +123,7 @@ ENGINES: Mapping[str, EngineSpec] = {
             "sk": 0.12,
             "nb": 0.12,
             "lv": 0.12,
-            "fr": 0.12,
+            "fr": 0.08,
             "uk": 0.13,
             "hu": 0.13,
             "cs": 0.13,
@@ -182,6 +168,15 @@ def engines_for(tag: str) -> dict[str, Quality]:
     }
 
 
+def castable(engine: str, tag: str) -> Mapping[str, Voice]:
+    """Return the voices of an engine that may be cast in a language, the clearest first.
+
+    Raises:
+        MissingEngineError: an unknown engine.
+    """
+    return clear(engine_spec(engine).voices(), tag.split("-")[0].lower(), _AS_CLEAR_CER)
+
+
 def cast(
     script: Script,
     diarization: Diarization,
@@ -193,10 +188,10 @@ def cast(
 ) -> Cast:
     """Choose and match one voice per speaker, for the whole video.
 
-    Likeness is the cosine of GE2E speaker embeddings; of voices about as alike, the one that stays intelligible when it
-    hurries wins. Besides the corrections, ``spectra.npz`` holds
-    ``<speaker>.f0``: float64 (2,), mean and spread of the chosen voice's own ln F0. A speaker with too little
-    voiced speech to be measured gets the first voice, unmatched, with similarities of 0.
+    Likeness is the cosine of GE2E speaker embeddings, among the voices that stay clear in the language when they hurry.
+    Who speaks most is cast first; the others get other voices where those are nearly as alike. Besides the
+    corrections, ``spectra.npz`` holds ``<speaker>.f0``: float64 (2,), mean and spread of the chosen voice's own ln F0.
+    A speaker with too little voiced speech to be measured gets the clearest voice, unmatched, with similarities of 0.
 
     Raises:
         InputError: the script cannot be read in its language.
@@ -206,8 +201,7 @@ def cast(
     from stages.synthesize import casting
 
     check_lines(script.lines, script.target)
-    spec = engine_spec(config.engine)
-    engine = spec.load()
+    engine = engine_spec(config.engine).load()
     encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
     voice_path, background_path = (
         separation.file(separation.voice),
@@ -219,20 +213,23 @@ def cast(
         line.text for line in script.lines if try_line(line.text, pack.g2p, script.target, f"line {line.id}")[1] is None
     ]
     ipa = read_line(_audition_text(readable, config.audition_characters), pack.g2p, script.target, "the script")
-    has_sound = engine.durations(ipa, next(iter(spec.voices))).total_ms > 0
+    voices = castable(config.engine, script.target)
+    has_sound = engine.durations(ipa, next(iter(voices))).total_ms > 0
 
     def read_aloud(voice: str, pitch: Change) -> np.ndarray:
         return engine.speak(ipa, voice, pitch=pitch).samples
 
-    auditions = casting.Auditions(spec.voices, read_aloud, has_sound)
-    speakers = tuple(dict.fromkeys(line.speaker for line in script.lines))
-    for index, speaker in enumerate(speakers):
+    auditions = casting.Auditions(voices, read_aloud, has_sound)
+    taken: set[str] = set()
+    for speaker in _by_speech(script):
         found = casting.cast_speaker(
             casting.reference(voice_path, background_path, diarization.turns, speaker),
             auditions,
             encoder.embed,
             config.match_voices,
+            frozenset(taken),
         )
+        taken.update(shares(found.voice))
         settings.append(
             VoiceSettings(
                 speaker=speaker,
@@ -246,10 +243,18 @@ def cast(
         )
         arrays[speaker] = found.matching.correction
         arrays[f"{speaker}.f0"] = np.array([found.matching.source_f0.mean, found.matching.source_f0.std])
-        progress((index + 1) / len(speakers))
+        progress(len(settings) / len(_by_speech(script)))
     made = Cast(voices=tuple(settings))
     np.savez(out / made.spectra, allow_pickle=False, **arrays)
     return made
+
+
+def _by_speech(script: Script) -> list[str]:
+    """Return the speakers, who speaks longest first."""
+    spoken_ms: dict[str, int] = {}
+    for line in script.lines:
+        spoken_ms[line.speaker] = spoken_ms.get(line.speaker, 0) + line.end_ms - line.start_ms
+    return sorted(spoken_ms, key=lambda speaker: -spoken_ms[speaker])
 
 
 def _audition_text(texts: list[str], characters: int) -> str:
@@ -324,7 +329,8 @@ def speak(
     from stages.synthesize.prosody import Habits
 
     spec = engine_spec(config.engine)
-    engine = spec.load()
+    engine, known = spec.load(), spec.voices()
+    clear_ones = tuple(castable(config.engine, script.target))
     encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
     habits = Habits(separation.file(separation.voice), script.lines)
     with np.load(diarization.file(diarization.embeddings)) as stored:
@@ -343,7 +349,7 @@ def speak(
             matchings[line.speaker],
             habits.level_dbfs(line),
             habits.prosody(line, script.source, script.target),
-            _understudies(spec, voice),
+            _understudies(known, clear_ones, voice),
         )
         failure = _not_to_be_spoken(line, read_lines[line.id])
         result = (
@@ -383,10 +389,9 @@ def _not_to_be_spoken(line: ScriptLine, read: ReadLine) -> str | None:
     return next((flag for flag in line.flags if flag.startswith("not translated")), "nothing to say in the translation")
 
 
-def _understudies(spec: EngineSpec, voice: str) -> tuple[tuple[str, LogF0], ...]:
-    """Return the other voices of a voice's pitch class, the nearest first, each with its ln F0."""
-    from stages.synthesize import casting
-
-    f0 = {name: LogF0(float(np.log(each.pitch_hz)), each.pitch_spread) for name, each in spec.voices.items()}
-    alike = [name for name in casting.candidates(f0[voice], spec.voices) if name != voice]
-    return tuple((name, f0[name]) for name in sorted(alike, key=lambda name: abs(f0[name].mean - f0[voice].mean)))
+def _understudies(voices: Mapping[str, Voice], clear_ones: Iterable[str], voice: str) -> tuple[tuple[str, LogF0], ...]:
+    """Return clear voices of a voice's sex that are not in it, the nearest in pitch first, each with its ln F0."""
+    own = shares(voice)
+    sex, f0 = voices[next(iter(own))].sex, blended_f0(voices, voice)
+    others = {name: voices[name].f0 for name in clear_ones if voices[name].sex == sex and name not in own}
+    return tuple(sorted(others.items(), key=lambda item: abs(item[1].mean - f0.mean))[:_UNDERSTUDIES])

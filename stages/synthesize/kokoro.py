@@ -20,6 +20,7 @@ from stages import models
 from stages.artifacts import Phone, PhraseEnd
 from stages.synthesize.kokoro_graph import F0, F0_GIVEN, UNROUNDED
 from stages.synthesize.pitch import UNCHANGED, Change
+from stages.synthesize.voices import shares
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,9 +35,8 @@ Measured on 160 closures of p t k and 18 of s, ``jm_kumo`` and ``jf_alpha``, pt 
 .85, 58-70 at 1, 50-60 at 1.25; half of all within 10 ms of these."""
 MAX_TOKENS = 500
 """A style table has 510 rows, one per input length."""
-TIMBRE_COLUMNS = 128
-"""Of a style vector: the first half is read by the decoder, the second by the predictors of duration and F0."""
-VOICES = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
+_STYLE_SHAPE = (510, 1, 256)
+"""Rows for input lengths; of the columns the first half is read by the decoder, the second by the predictors."""
 
 _PAD = 0
 _NO_PHONE = -1
@@ -114,15 +114,14 @@ class KokoroEngine:
 
     name = "kokoro"
     rate_hz = RATE_HZ
-    voices = VOICES
 
     def __init__(self) -> None:
         folder = models.path("kokoro-82m")
         self._timed_graph = folder / "kokoro-timed.onnx"
         self._predicting = open_session(folder / "kokoro-predicted.onnx")
         self._vocabulary: dict[str, int] = json.loads((folder / "vocab.json").read_text("utf-8"))["vocab"]
-        with np.load(folder / "voices.npz") as styles:
-            self._styles = {voice: styles[voice] for voice in VOICES}
+        self._voices = models.path("kokoro-voices")
+        self._styles: dict[str, np.ndarray] = {}
 
     @cached_property
     def _speaking(self) -> onnxruntime.InferenceSession:
@@ -227,10 +226,14 @@ class KokoroEngine:
         return self._predicting.run(outputs, feed)
 
     def _style(self, voice: str) -> np.ndarray:
-        """Return the float32 (rows, 1, 256) style of ``"name"``, or of ``"timbre+prosody"``: one sounds, one paces."""
-        timbre, _, prosody = voice.partition("+")
-        halves = (self._styles[timbre][..., :TIMBRE_COLUMNS], self._styles[prosody or timbre][..., TIMBRE_COLUMNS:])
-        return np.concatenate(halves, axis=-1)
+        """Return the float32 (rows, 1, 256) style of a voice or blend (:mod:`stages.synthesize.voices`)."""
+        if voice not in self._styles:
+            parts = [
+                np.float32(weight) * np.fromfile(self._voices / f"{name}.bin", "<f4").reshape(_STYLE_SHAPE)
+                for name, weight in shares(voice).items()
+            ]
+            self._styles[voice] = np.stack(parts).sum(axis=0, dtype=np.float32)
+        return self._styles[voice]
 
     def _feed(self, part: Encoded, voice: str, speed: float) -> dict[str, np.ndarray]:
         style = self._style(voice)

@@ -1,9 +1,9 @@
-"""Voice matching: a synthetic voice made to resemble a speaker, with the WORLD vocoder.
+"""Voice matching: a synthetic voice made to resemble a speaker, with a filter that changes every 5 ms.
 
 Not cloning: vocal-tract length (a warp of the spectral envelope's frequency axis) and the long-term spectrum are
 brought to the speaker's here, pitch in the synthesiser itself (:mod:`.pitch`); everything else stays the synthesiser's.
-Morise et al. (2016), "WORLD: a vocoder-based high-quality speech synthesis system". Length and timing do not change by
-a sample.
+The envelopes are WORLD's (Morise et al. 2016, "WORLD: a vocoder-based high-quality speech synthesis system"); nothing
+is resynthesised, so neither length nor timing changes by a sample.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _SMOOTHING_BINS = 4.0
 """Of the long-term spectrum: about 100 Hz, so that no single harmonic or room mode is copied."""
 _CORRECTION_NEPERS = 1.4
 """12 dB: more would lift noise where the recording or the voice has nothing."""
+_CHANGE_NEPERS = 3.0
+"""26 dB: what a warp and a correction may do to one bin of a frame."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,11 @@ class Trait:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A sound at 24 kHz taken apart: every 5 ms, F0 (0 where unvoiced), power envelope and aperiodicity."""
+    """A sound at 24 kHz and, every 5 ms, its F0 (0 where unvoiced) and power envelope."""
 
     samples: np.ndarray
     f0_hz: np.ndarray
     envelope: np.ndarray
-    aperiodicity: np.ndarray
 
     @property
     def is_voiced(self) -> np.ndarray:
@@ -60,6 +61,7 @@ class Matching:
     """How a voice is turned towards a speaker."""
 
     warp: float
+    """What was at f comes to warp * f."""
     source_f0: LogF0
     target_f0: LogF0
     correction: np.ndarray
@@ -77,13 +79,10 @@ def as_it_is(f0: LogF0) -> Matching:
 
 
 def analyse(samples: np.ndarray) -> Analysis:
-    """Take float (n,) samples of a synthetic voice at 24 kHz apart."""
+    """Analyse float (n,) samples of a synthetic voice at 24 kHz."""
     wave = np.ascontiguousarray(samples, np.float64)
     f0_hz, times = clean_f0(wave)
-    envelope = pyworld.cheaptrick(wave, f0_hz, times, RATE_HZ)
-    # Threshold 0: D4C's own guess of what is voiced would turn frames that have an F0 into noise.
-    aperiodicity = pyworld.d4c(wave, f0_hz, times, RATE_HZ, threshold=0.0)
-    return Analysis(np.asarray(samples), f0_hz, envelope, aperiodicity)
+    return Analysis(np.asarray(samples), f0_hz, pyworld.cheaptrick(wave, f0_hz, times, RATE_HZ))
 
 
 def clean_f0(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,45 +155,27 @@ def warp_frequency(log_envelope: np.ndarray, warp: float) -> np.ndarray:
 def match(samples: np.ndarray, matching: Matching) -> np.ndarray:
     """Return float32 (n,) samples at 24 kHz, matched: as many as were given, and in time with them.
 
-    They are at the speaker's pitch already. Without a warp a filter does it, and no vocoder touches the sound.
+    They are at the speaker's pitch already.
     """
     if matching.warp != 1.0:
         return convert(analyse(samples), matching)
-    return filtered(samples, matching.correction) if matching.correction.any() else samples
-
-
-def filtered(samples: np.ndarray, correction: np.ndarray) -> np.ndarray:
-    """Return float32 (n,) samples with (513,) nepers added to their spectrum throughout."""
-    return _filtered(samples, correction[None]).astype(np.float32)
+    return _filtered(samples, matching.correction[None]) if matching.correction.any() else samples
 
 
 def convert(analysis: Analysis, matching: Matching) -> np.ndarray:
-    """Return float32 (n,) samples, as many as were analysed.
-
-    Voiced sound is resynthesised. Unvoiced sound is the synthesiser's own, filtered by the change of its envelope: a
-    vocoder's noise in its place lisps.
-    """
+    """Return float32 (n,) samples, as many as were analysed, filtered from their envelope to the matched one."""
+    if matching.warp == 1.0:
+        return _filtered(analysis.samples, matching.correction[None])
     log_envelope = 0.5 * np.log(analysis.envelope)
     change = warp_frequency(log_envelope, matching.warp) + matching.correction - log_envelope
-    envelope = np.exp(2 * (log_envelope + change))
-    voiced = pyworld.synthesize(analysis.f0_hz, envelope, analysis.aperiodicity, RATE_HZ, FRAME_MS)
-    own = _filtered(analysis.samples, change)
-    share = _voiced_share(analysis)
-    return (voiced[: len(analysis.samples)] * share + own * (1 - share)).astype(np.float32)
-
-
-def _voiced_share(analysis: Analysis) -> np.ndarray:
-    """Return float (n,): 1 in voiced sound, 0 elsewhere, with 10 ms ramps."""
-    share = scipy.ndimage.uniform_filter1d(analysis.is_voiced.astype(float), 3, mode="nearest")
-    at_samples = np.arange(len(analysis.samples)) / _FRAME_SAMPLES
-    return np.interp(at_samples, np.arange(len(share)), share)
+    return _filtered(analysis.samples, np.clip(change, -_CHANGE_NEPERS, _CHANGE_NEPERS))
 
 
 def _filtered(samples: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Apply (frames, 513) nepers, one frame every 5 ms, to the samples' short-time spectrum."""
+    """Apply (frames, 513) nepers, a frame every 5 ms, to the samples' short-time spectrum; the last one holds on."""
     transform = scipy.signal.ShortTimeFFT(
         scipy.signal.windows.hann(4 * _FRAME_SAMPLES, sym=False), _FRAME_SAMPLES, RATE_HZ, mfft=_STFT_SAMPLES
     )
     spectrum = transform.stft(samples.astype(np.float64))
     frames = np.clip(np.arange(spectrum.shape[1]) + transform.p_min, 0, len(change) - 1)
-    return transform.istft(spectrum * np.exp(change[frames].T), k1=len(samples))
+    return transform.istft(spectrum * np.exp(change[frames].T), k1=len(samples)).astype(np.float32)
