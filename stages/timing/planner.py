@@ -11,6 +11,7 @@ sources did.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -281,14 +282,21 @@ def _hurry_steps_ms(length_ms: int, wanted_ms: int, config: TimingConfig) -> lis
 
 
 def _wanted(slot: Slot, sounding_ms: int, ends: Sequence[PhraseEnd], config: TimingConfig) -> _Wanted:
-    line = parts(sounding_ms, slot.end_ms - slot.start_ms, ends, slot.pauses)
+    slot_ms = slot.end_ms - slot.start_ms
+    line = parts(sounding_ms, slot_ms, ends, slot.pauses)
     phones_ms = _wanted_ms(line.phones_ms, line.slot_ms, config)
-    wanted = _Wanted(line, phones_ms, planned(line, phones_ms))
-    over_ms = wanted.length_ms - (slot.end_ms - slot.start_ms)
-    if over_ms <= 0 or phones_ms <= line.phones_ms:
-        return wanted
-    # A line is not slowed to end later than its slot, which it might where its last phrase is long for the source's.
-    phones_ms = max(line.phones_ms, phones_ms - over_ms)
+
+    def length_ms(phones_ms: int) -> int:
+        return _Wanted(line, phones_ms, planned(line, phones_ms)).length_ms
+
+    if phones_ms < line.phones_ms:
+        # Pauses give before the voice hurries: each phrase begins with the source's, and may last into the pause.
+        slower = range(phones_ms, line.phones_ms + 1)
+        fitting = bisect_right(slower, slot_ms, key=length_ms)
+        phones_ms = slower[max(0, fitting - 1)]
+    elif (over_ms := length_ms(phones_ms) - slot_ms) > 0:
+        # A line is not slowed to end later than its slot, which it might where its last phrase is long.
+        phones_ms = max(line.phones_ms, phones_ms - over_ms)
     return _Wanted(line, phones_ms, planned(line, phones_ms))
 
 
