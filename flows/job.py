@@ -102,6 +102,8 @@ def check(
     )
     for name in needed:
         models.find(name)
+        if settings.commercial:
+            models.check_commercial(name)
     return Job(opened, tags, settings, folder, edits, rerun, stems, exports, speakers)
 
 

@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     """CSV file of terms and how they are translated, or that they are not."""
     memories: tuple[Path, ...] = ()
     """Translation memories (TMX, XLIFF); of several translations of a text the last one counts."""
+    commercial: bool = False
+    """The dub is for commercial use: models that may not be used so are refused."""
     still: StillConfig = StillConfig()
     ingest: MediaConfig = MediaConfig()
     separate: SeparateConfig = SeparateConfig()

@@ -100,9 +100,17 @@ def test_what_is_derived_is_verified_too(packages: list[str]) -> None:
 
 def test_every_entry_says_where_it_is_from_and_what_it_may_be_used_for() -> None:
     for entry in models.catalogue().values():
-        assert entry.licence and entry.size_bytes > 1_000_000 and entry.packages
-        assert all(len(file.sha256) == 64 for file in entry.files)
+        assert entry.licence and entry.size_bytes > 1_000_000
+        assert bool(entry.hub) != bool(entry.files)
+        assert all(len(file.sha256 or "") == 64 for file in entry.files if file.parts)
         assert all("==" in package for package in entry.packages)
+        assert entry.profile == "neural" or (entry.packages and entry.is_pinned and entry.commercial)
+
+
+def test_a_model_that_is_not_for_commercial_use_is_refused_by_name() -> None:
+    models.check_commercial("whisper-base")
+    with pytest.raises(InputError, match=r"xtts-v2 may not be used commercially \(Coqui Public Model License"):
+        models.check_commercial("xtts-v2")
 
 
 def test_a_folder_of_the_users_is_a_model_by_its_content(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ class InspectConfig(Record):
     """How the dub is checked."""
 
     model: str = "whisper-base"
-    """Name of the Whisper model in ``models.toml``."""
+    """Name of the Whisper model in ``models.yaml``."""
     max_cer: float = 0.3
     """A line whose back-transcription differs more than this is flagged for a person."""
 

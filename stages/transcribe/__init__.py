@@ -32,7 +32,7 @@ class TranscribeConfig(Record):
     """Settings of the transcription."""
 
     model: str = "whisper-base"
-    """Name of the Whisper model in ``models.toml``."""
+    """Name of the Whisper model in ``models.yaml``."""
     language: str | None = None
     """BCP-47 tag of the source language (``--from``); None listens for it."""
     min_language_probability: float = Field(default=0.5, ge=0, le=1)
