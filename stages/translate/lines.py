@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from language_packs import Shortening, Wordings
 from stages.artifacts import Line, ScriptLine
@@ -28,8 +29,12 @@ class Sentence:
     """Why nothing could be heard."""
 
 
+_LEAST_SHARE = 0.5
+"""An engine's other translation that is shorter than this has left something out."""
+
+
 @dataclass(frozen=True)
-class _Version:
+class Version:
     """A sentence with one of its lines shortened; the first one of a sentence is whole."""
 
     text: str
@@ -37,6 +42,28 @@ class _Version:
     """Which of its lines, from 0."""
     line_text: str
     """What that line says in it."""
+
+
+Versions = list[tuple[Version, Translated]]
+"""A sentence's versions and their translations; the first is the whole one."""
+
+
+class Translator(Protocol):
+    """From the language of what is written to the target language."""
+
+    def __call__(self, texts: Sequence[str]) -> list[Translated]:
+        """Translate single-line texts that stand alone."""
+        ...
+
+    def versions(self, sentences: Sequence[Sentence], glossary: Glossary, shortening: Shortening) -> list[Versions]:
+        """Translate sentences in order; the first version of each is the whole one.
+
+        Args:
+            sentences: those of the document that are left to be translated.
+            glossary: terms that are to be honoured.
+            shortening: how texts are shortened before they are translated.
+        """
+        ...
 
 
 class Chain:
@@ -52,6 +79,14 @@ class Chain:
             after = _translated(engine, [answer.text for answer in answers])
             answers = [_carried_on(*pair) for pair in zip(answers, after, strict=True)]
         return answers
+
+    def versions(self, sentences: Sequence[Sentence], glossary: Glossary, shortening: Shortening) -> list[Versions]:
+        """Translate every sentence, and it with one of its lines shortened at a time."""
+        groups = [_versions(sentence, shortening) for sentence in sentences]
+        # The terms are in the language of the speech; what was heard in English says those that are kept, at most.
+        usable = glossary.kept() if any(sentence.is_heard for sentence in sentences) else glossary
+        answers = iter(kept_terms.translated([each.text for group in groups for each in group], usable, self))
+        return [[(version, next(answers)) for version in group] for group in groups]
 
 
 def _translated(engine: TextEngine, texts: Sequence[str]) -> list[Translated]:
@@ -87,7 +122,8 @@ def reason(error: Exception) -> str:
 
 def _carried_on(before: Translated, after: Translated) -> Translated:
     still_seen = (word for word in before.unknown if word in after.text and word not in after.unknown)
-    return Translated(text=after.text, unknown=(*still_seen, *after.unknown), failure=before.failure or after.failure)
+    unknown = (*still_seen, *after.unknown)
+    return after.model_copy(update={"unknown": unknown, "failure": before.failure or after.failure})
 
 
 def recalled(groups: Iterable[list[Line]], references: References) -> tuple[dict[int, str], list[list[Line]]]:
@@ -125,44 +161,45 @@ def taken_from_memory(line: Line, text: str) -> ScriptLine:
 
 
 def translated_lines(
-    sentences: Sequence[Sentence], chain: Chain, wordings: Wordings, references: References, pair: tuple[str, str]
+    sentences: Sequence[Sentence],
+    translator: Translator,
+    wordings: Wordings,
+    references: References,
+    pair: tuple[str, str],
 ) -> list[list[ScriptLine] | None]:
     """Translate sentences; None for one of several lines whose translation failed, or has fewer words than lines.
 
     Args:
         sentences: in order.
-        chain: from the language of what is written to the target language.
+        translator: from the language of what is written to the target language.
         wordings: how texts are shortened in these languages.
         references: the glossary, and where lines may be cut.
         pair: languages of the speech and of the translation.
     """
-    versions = [_versions(sentence, wordings.source) for sentence in sentences]
     glossary = references.glossary
-    asked = [version.text for group in versions for version in group]
-    # The terms are in the language of the speech; what was heard in English says those that are kept, at most.
-    usable = glossary.kept() if any(sentence.is_heard for sentence in sentences) else glossary
-    answers = iter(kept_terms.translated(asked, usable, chain))
-    translated = [[next(answers) for _ in group] for group in versions]
-    lacking = [_lacking_names(*each, glossary) for each in zip(sentences, (own[0] for own in translated), strict=True)]
+    translated = translator.versions(sentences, glossary, wordings.source)
+    whole = [versions[0][1] for versions in translated]
+    lacking = [_lacking_names(*each, glossary) for each in zip(sentences, whole, strict=True)]
     asked_names = sorted({name for names in lacking for name in names})
-    alone = {name: answer.text for name, answer in zip(asked_names, chain(asked_names), strict=True)}
+    alone = {name: answer.text for name, answer in zip(asked_names, translator(asked_names), strict=True)}
     found: list[list[ScriptLine] | None] = []
-    for sentence, group, translations, names in zip(sentences, versions, translated, lacking, strict=True):
-        failed = _failure(sentence, translations[0]) is not None and len(sentence.lines) > 1
-        parts = None if failed else _parts(sentence.lines, translations[0].text, references)
+    for sentence, versions, names in zip(sentences, translated, lacking, strict=True):
+        said = versions[0][1]
+        failed = _failure(sentence, said) is not None and len(sentence.lines) > 1
+        parts = None if failed else _parts(sentence.lines, said.text, references)
         if parts is None:
             found.append(None)
             continue
-        lost = [name for name in names if not checks.is_name_kept(name, alone[name], translations[0].text)]
-        flags = _flags(sentence, translations[0], parts, lost, glossary, pair)
-        own, pairs = _line_texts(sentence), list(zip(group, translations, strict=True))
+        lost = [name for name in names if not checks.is_name_kept(name, alone[name], said.text)]
+        flags = _flags(sentence, said, parts, lost, glossary, pair)
+        own = _line_texts(sentence)
         found.append(
             [
                 _script_line(
                     line,
                     part,
                     flags[number],
-                    _alternatives(number, own[number], parts, pairs, wordings.target, glossary),
+                    _alternatives(number, own[number], parts, versions, wordings.target, glossary),
                 )
                 for number, (line, part) in enumerate(zip(sentence.lines, parts, strict=True))
             ]
@@ -197,15 +234,15 @@ def _line_texts(sentence: Sentence) -> list[str]:
     return [sentence.written] if len(sentence.lines) == 1 else [line.text for line in sentence.lines]
 
 
-def _versions(sentence: Sentence, shortening: Shortening) -> list[_Version]:
+def _versions(sentence: Sentence, shortening: Shortening) -> list[Version]:
     """Return the whole sentence, and it with one line shortened at a time."""
     texts = _line_texts(sentence)
-    found = [_Version(sentence.written, 0, texts[0])]
+    found = [Version(sentence.written, 0, texts[0])]
     if len(texts) > 1 and sentence.is_heard:
         return found  # which line a heard word belongs to is not known
     for number, text in enumerate(texts):
         for shorter in shorten.versions(text, "source", shortening)[1:]:
-            found.append(_Version(joined([*texts[:number], shorter, *texts[number + 1 :]]), number, shorter))
+            found.append(Version(joined([*texts[:number], shorter, *texts[number + 1 :]]), number, shorter))
     return found
 
 
@@ -213,7 +250,7 @@ def _alternatives(
     number: int,
     own: str,
     parts: Sequence[str],
-    versions: Sequence[tuple[_Version, Translated]],
+    versions: Sequence[tuple[Version, Translated]],
     shortening: Shortening,
     glossary: Glossary,
 ) -> tuple[str, ...]:
@@ -226,6 +263,10 @@ def _alternatives(
         if text is None or set(translated.unknown) - known:
             continue
         if shorten.is_faithful((own, full), (version.line_text, text), shortening):
+            candidates += shorten.versions(text, "target", shortening)
+    for other in versions[0][1].others:
+        text = _between(parts, number, other)
+        if text and len(text) >= _LEAST_SHARE * len(full) and shorten.says_the_same(full, text, shortening):
             candidates += shorten.versions(text, "target", shortening)
     return shorten.alternatives(full, (text for text in candidates if _keeps_terms(text, full, glossary)))
 
@@ -260,8 +301,12 @@ def _flags(
     if not text:
         for flagged, line in zip(flags, lines, strict=True):
             if line.strip():
-                flagged.append(f"not translated: {_failure(sentence, translated) or 'nothing was heard in the line'}")
+                why = _failure(sentence, translated) or translated.note or "nothing was heard in the line"
+                flagged.append(f"not translated: {why}")
         return flags
+    if translated.note:
+        for flagged in flags:
+            flagged.append(translated.note)
     for word in translated.unknown:
         flags[_first_with(word, parts)].append(f"unknown word: {word}")
     source = joined(lines)

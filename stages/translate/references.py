@@ -18,6 +18,8 @@ class References(Record):
     memory: Memory = Memory()
     bound: tuple[str, ...] = ()
     """Words of the target language that belong to the next one: no line ends with one."""
+    phones_per_second: float | None = None
+    """Typical rate of speech in the target language: how much fits into a line's time."""
 
     @property
     def digest(self) -> str:
@@ -39,7 +41,12 @@ def check_references(
 
 
 def read_references(
-    glossary: Path | None, memories: Sequence[Path], source: str, target: str, bound: Sequence[str]
+    glossary: Path | None,
+    memories: Sequence[Path],
+    source: str,
+    target: str,
+    bound: Sequence[str],
+    phones_per_second: float | None = None,
 ) -> References:
     """Return what the user's files say for one pair of languages.
 
@@ -49,6 +56,7 @@ def read_references(
         source: language of the speech.
         target: language of the translation.
         bound: words of the target language that belong to the next one.
+        phones_per_second: typical rate of speech in the target language.
 
     Raises:
         InputError: a file cannot be read.
@@ -57,4 +65,5 @@ def read_references(
         glossary=Glossary() if glossary is None else read_glossary(glossary, (target,))[target],
         memory=read_memory(memories, source, target),
         bound=tuple(bound),
+        phones_per_second=phones_per_second,
     )

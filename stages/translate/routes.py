@@ -16,6 +16,7 @@ from stages.artifacts import Record
 from stages.languages import closest, normalise_tag
 
 _ROUTES = Path(__file__).with_name("routes.toml")
+_FIGURES = {"chrf": True, "bleu": True}
 PIVOT = "en"
 """What the recogniser's translation task translates into."""
 
@@ -31,6 +32,8 @@ class Hop(Record):
     """The engine's own name of the direction, where it has one."""
     package: str = ""
     """What installs it, where it does not come with the project."""
+    sha256: str = ""
+    """Of the model's files, where the user chose them."""
 
     @property
     def name(self) -> str:
@@ -50,6 +53,8 @@ class Route(Record):
     bleu: float | None = None
     variant: str | None = None
     """The variant of the last hop's language that was asked for."""
+    otherwise: Route | None = None
+    """What translates the texts that this one cannot."""
 
     @property
     def source(self) -> str:
@@ -64,7 +69,7 @@ class Route(Record):
     @property
     def digest(self) -> str:
         """SHA-256 of what a translation depends on; the figures only say why this route was chosen."""
-        return hashlib.sha256(self.model_dump_json(exclude={"chrf", "bleu"}).encode()).hexdigest()
+        return hashlib.sha256(self.model_dump_json(exclude=_FIGURES | {"otherwise": _FIGURES}).encode()).hexdigest()
 
 
 class Table(Record):

@@ -12,10 +12,15 @@ class Translated(Record):
     """One text in the target language."""
 
     text: str
+    """Empty where there is no translation."""
     unknown: tuple[str, ...] = ()
     """Words that the engine did not know and left as they were."""
     failure: str | None = None
     """Why the engine could not translate it; the text is empty then."""
+    others: tuple[str, ...] = ()
+    """Other translations of the same text, of any length."""
+    note: str = ""
+    """What a person should know of it; where the text is empty: why."""
 
 
 class TextEngine(Protocol):
