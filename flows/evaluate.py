@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +15,7 @@ from rich.table import Table
 
 from flows.finished import read_finished
 from flows.job import Job, Runner, Watch
-from stages import evaluate, pipeline
+from stages import evaluate, lipsync, pipeline
 from stages.artifacts import FaceTrack, Media, Record, SourceVideo, SpeakerFaces, Trajectory
 from stages.deliver.report import unsynced_times, visemes
 from stages.edits import read_edits
@@ -112,6 +114,11 @@ def evaluate_self(clip: Path, work: Path | None, watch: Watch) -> Evaluated:
         InputError: it cannot be read, is shorter than 5 s, or nobody is seen to speak in it.
     """
     video, settings = open_source(clip), load("embedded", {} if work is None else {"work": work})
+    if lipsync.hears(settings.lipsync):
+        raise InputError(
+            f"--self drives a clip by its own lips, which only lipsync.engine mesh can; "
+            f"{settings.lipsync.engine} goes by the sound."
+        )
     run = Runner(Job(video, (), settings, clip.parent), watch)
     media = run(pipeline.INGEST, video)
     separation = run(pipeline.SEPARATE, media)
@@ -139,6 +146,7 @@ def _evaluate_dub(
     if "settings" not in content:
         raise InputError(f"{printable(report)} does not say how the dub was made; dub it again with translate --force.")
     video, settings = _source(content, source, audio), _settings(content, work)
+    lipsync.check(settings.lipsync, ())
     dubbed = open_source(stem.with_name(f"{stem.name}.mp4"))
     target = content["target"]
     run = Runner(Job(video, (target,), settings, report.parent), watch)
@@ -150,7 +158,8 @@ def _evaluate_dub(
             "it again with translate --force."
         )
     inputs = (shared.video, shared.media, dubbed, shared.track, shared.faces, dub.trajectory)
-    evaluation = _measured(run, EVALUATE, target, *inputs)
+    with_speech = replace(EVALUATE, function=partial(evaluate.evaluate, speech=dub.speech))
+    evaluation = _measured(run, with_speech, target, *inputs)
     drawn = _draw(stem, inputs) if pictures else ()
     return Evaluated(
         target=target,

@@ -9,7 +9,7 @@ from typing import Any
 
 from flows.finished import Rerun, check_rerun
 from language_packs import Packs
-from stages import models, pipeline
+from stages import lipsync, models, pipeline
 from stages.artifacts import Artifact, SourceVideo
 from stages.deliver import Delivery, check_place, deliver, unchanged
 from stages.edits import Edits, edits_file, read_edits
@@ -92,6 +92,7 @@ def check(
                 f"{settings.synthesize.engine} does not speak {language_name(tag)}, so it cannot be dubbed here; see "
                 "dubwright languages for those that can."
             )
+    lipsync.check(settings.lipsync, lines)
     check_references(settings.glossary, settings.memories, source, tags)
     check_exports(exports, folder, video.stem, tags, settings.memories)
     check_place(folder, video.stem, tags, force or rerun is not None)

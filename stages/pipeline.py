@@ -128,9 +128,10 @@ LIPSYNC = Stage(
     Picture,
     lipsync.SYNC_VERSION,
     "lipsync",
-    "mesh",
-    ("face-landmarker-v2",),
+    models=("face-landmarker-v2",),
+    engines=lipsync.ENGINES,
 )
+LIPSYNC_TO_VOICES = replace(LIPSYNC, function=lipsync.sync_to_voices)
 MIX = Stage("mix", "Mixing", mix.mix, Mixdown, mix.VERSION, "mix")
 INSPECT = Stage(
     "inspect", "Listening to the result", inspect.inspect, Inspection, inspect.VERSION, "inspect", "faster-whisper",
@@ -247,7 +248,11 @@ def dub(run: RunStage, shared: Shared, target: str, settings: Settings, edits: E
     plan = step(PLAN, Plan, script, reading, shared.transcript, shared.faces, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
     trajectory = step(ARTICULATE, Trajectory, speech, shared.media, shared.habits, pack)
-    picture = step(LIPSYNC, Picture, shared.video, shared.media, shared.track, shared.faces, trajectory)
+    seen = shared.video, shared.media, shared.track, shared.faces, trajectory
+    if lipsync.hears(settings.lipsync):
+        picture = step(LIPSYNC_TO_VOICES, Picture, *seen, speech)
+    else:
+        picture = step(LIPSYNC, Picture, *seen)
     mixdown = step(MIX, Mixdown, shared.media, separation, shared.transcript, speech)
     inspection = step(INSPECT, Inspection, script, speech, mixdown)
     figures = step(MEASURE, SoundEvaluation, *_to_measure(shared, voices, speech, mixdown, inspection))

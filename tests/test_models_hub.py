@@ -189,13 +189,13 @@ def test_no_hub_and_no_network_wanted(tmp_path: Path) -> None:
 
 
 def test_a_model_that_the_user_gives(tmp_path: Path) -> None:
-    asked = models(None, tmp_path, "fetch", "wav2lip")
-    assert asked.returncode == 2 and "dubwright models fetch wav2lip --file PATH/wav2lip_gan.pth" in asked.stderr
+    asked = models(None, tmp_path, "fetch", "wav2lip-gan")
+    assert asked.returncode == 2 and "dubwright models fetch wav2lip-gan --file PATH/wav2lip_gan.pth" in asked.stderr
     (tmp_path / "wav2lip_gan.pth").write_bytes(b"weights")
-    given = models(None, tmp_path, "fetch", "wav2lip", "--file", str(tmp_path / "wav2lip_gan.pth"))
+    given = models(None, tmp_path, "fetch", "wav2lip-gan", "--file", str(tmp_path / "wav2lip_gan.pth"))
     assert given.returncode == 0, given.stderr
-    assert (tmp_path / "models" / "wav2lip" / "wav2lip_gan.pth").read_bytes() == b"weights"
-    assert models(None, tmp_path, "verify", "wav2lip").returncode == 0
+    assert (tmp_path / "models" / "wav2lip-gan" / "wav2lip_gan.pth").read_bytes() == b"weights"
+    assert models(None, tmp_path, "verify", "wav2lip-gan").returncode == 0
     (tmp_path / "tiny.pt").write_bytes(b"not it")
     wrong = models(None, tmp_path, "fetch", "openai-whisper-tiny", "--file", str(tmp_path / "tiny.pt"))
     assert wrong.returncode == 2 and "is not tiny.pt: it has another SHA-256" in wrong.stderr

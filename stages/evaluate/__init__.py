@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.artifacts import FaceTrack, Media, SourceVideo, SpeakerFaces, Trajectory
+from stages.artifacts import FaceTrack, Media, SourceVideo, SpeakerFaces, Speech, Trajectory
 from stages.evaluate.goals import Evaluation
 from stages.evaluate.sound import VERSION as SOUND_VERSION
 from stages.evaluate.sound import evaluate_sound
@@ -40,6 +40,7 @@ def evaluate(
     config: LipsyncConfig,
     out: Path,
     progress: Progress,
+    speech: Speech | None = None,
 ) -> Evaluation:
     """Track a dub's picture again and compare it, and the source, with the trajectory.
 
@@ -53,13 +54,14 @@ def evaluate(
         config: what they were drawn with; its ``closed_gap_iod`` decides what is closed.
         out: the stage's folder; nothing is written to it.
         progress: told the share done.
+        speech: what was said, for engines of the lip-sync that hear it.
 
     Raises:
         MissingEngineError: the landmark model is missing or damaged.
     """
     from stages.evaluate import picture
 
-    return picture.evaluate(video, media, rendered, track, faces, trajectory, config, progress)
+    return picture.evaluate(video, media, rendered, track, faces, trajectory, speech, config, progress)
 
 
 def reenact(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from stages import media as video_files
-from stages.artifacts import FaceTrack, Media, SourceVideo, SpeakerFaces, Trajectory
+from stages.artifacts import FaceTrack, Media, SourceVideo, SpeakerFaces, Speech, Trajectory
 from stages.evaluate.asked import DRIVEN, Asked, asked_of, speaking
 from stages.evaluate.goals import Evaluation, FaceFigures, Figure, figure, of_a_still_mouth, together
 from stages.evaluate.mouth_figures import mouth_figures
@@ -61,6 +61,7 @@ def evaluate(
     track: FaceTrack,
     faces: SpeakerFaces,
     trajectory: Trajectory,
+    speech: Speech | None,
     config: LipsyncConfig,
     progress: Progress,
 ) -> Evaluation:
@@ -74,7 +75,7 @@ def evaluate(
             for face, demand in demands.items()
         }
         if measured:
-            drawn = drawn_frames(video, media, track, faces, trajectory, config)
+            drawn = drawn_frames(video, media, track, faces, trajectory, config, speech)
             versions = zip(drawn, video_files.frames(video, media), rendered_frames(rendered, media), strict=True)
             for (index, bgr, patches), source, encoded in versions:
                 outside = max(outside, outside_mask(bgr, source, patches))

@@ -1,7 +1,8 @@
-"""Faces tracked, the speaking one chosen, and its mouth moved to the dub: the engine ``mesh``.
+"""Faces tracked, the speaking one chosen, and its mouth moved to the dub.
 
-The speaker's own pixels are re-used at native resolution: mouth frames of the same clip are retrieved, warped to the
-trajectory by a small mesh and blended in; every pixel outside the mask stays as it was. One module per part:
+The engine ``mesh`` re-uses the speaker's own pixels at native resolution: mouth frames of the same clip are retrieved,
+warped to the trajectory by a small mesh and blended in. The others generate lower faces, which are put in by the same
+rules. Every pixel outside the mask stays as it was. One module per part:
 
 ========================  ==============================================================================
 ``detector tracking``     landmarks of every face in every frame (``ahead``, ``shots``, ``track_file`` beside them)
@@ -19,16 +20,21 @@ trajectory by a small mesh and blended in; every pixel outside the mask stays as
 ``kept rerun splice``     some lines made anew: the rest of the plan and of the encoded picture stays as it was
 ``feedback``              every drawn mouth tracked again, and drawn anew where it is off
 ``closures``              closing phones tracked again in the result (all figures: :mod:`stages.evaluate`)
+``generated``             what generating engines are given and return (``framing``: crops; ``voices``: sound)
+``pasted sealing``        generated faces put into the picture, their contacts looked at and finished
+``wav2lip external``      two such engines
 ========================  ==============================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import Field
 
 from stages.artifacts import (
     Diarization,
@@ -39,8 +45,11 @@ from stages.artifacts import (
     Separation,
     SourceVideo,
     SpeakerFaces,
+    Speech,
     Trajectory,
 )
+from stages.engines import Engine, chosen
+from stages.errors import InputError, MissingEngineError
 from stages.progress import Progress
 
 if TYPE_CHECKING:
@@ -80,9 +89,39 @@ class SpeakerConfig(Record):
     """Largest shift between mouth and sound that is looked at."""
 
 
+class Wav2LipConfig(Record):
+    """Settings of Wav2Lip."""
+
+    model: str = "wav2lip-gan"
+    """A name in the list of models, or a folder that holds one checkpoint (.pth or .safetensors)."""
+    device: str = "cpu"
+    """As PyTorch names it: ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    batch_frames: int = Field(default=8, ge=1)
+    """Frames made at a time; on a GPU more are faster, on two CPU cores 16 are slower."""
+
+
+class ExternalConfig(Record):
+    """A program in its own environment that generates faces; see ``docs/lipsync-engines.md``."""
+
+    command: tuple[str, ...] = ()
+    """The program and its arguments; the folder of the exchange is added as the last one."""
+    version: str = ""
+    """Any name for what it runs: a picture is made anew where this differs."""
+    size_px: int = Field(default=256, ge=64, le=1024)
+    """Side of the crops and of the patches."""
+    margin: float = Field(default=0.3, ge=0, le=1)
+    """What is shown around the face, on each side, as a share of its height."""
+    time_limit_s: float = Field(default=3600.0, gt=0)
+
+
 class LipsyncConfig(Record):
     """How the mouth is moved and drawn."""
 
+    engine: str = "mesh"
+    """A name in :data:`ENGINES`."""
+    wav2lip: Wav2LipConfig = Wav2LipConfig()
+    external: ExternalConfig = ExternalConfig()
     transition_frames: int = 5
     """Frames over which the dub's mouth fades in and out beside untouched frames."""
     full_yaw_deg: float = 30.0
@@ -105,6 +144,47 @@ class LipsyncConfig(Record):
     preset: str = "veryfast"
     encoder_threads: int = 2
     """Fixed, because x264's output depends on it."""
+
+
+_MESH = "mesh"
+ENGINES: Mapping[str, Engine] = {
+    _MESH: Engine("The speaker's own mouths, warped", "stages.lipsync.feedback:own_mouths"),
+    "wav2lip": Engine(
+        "Wav2Lip",
+        "stages.lipsync.wav2lip:painters",
+        modules=("torch", "safetensors"),
+        extra="wav2lip",
+        models=lambda config: (config.wav2lip.model,),
+    ),
+    "external": Engine("A program of the user's", "stages.lipsync.external:painters"),
+}
+
+
+def hears(config: LipsyncConfig) -> bool:
+    """Return whether the engine goes by the dub's sound."""
+    return config.engine != _MESH
+
+
+def check(config: LipsyncConfig, lines: tuple[int, ...]) -> None:
+    """Check, before any work, that the engine can do what is asked; ``lines`` are those to be made anew.
+
+    Raises:
+        InputError: there is no such engine, it makes no single lines anew, or no command is set for it.
+        MissingEngineError: what it runs is not installed.
+    """
+    chosen(ENGINES, config.engine, "lipsync.engine")
+    if lines and hears(config):
+        raise InputError(
+            f"--line: only lipsync.engine mesh makes single lines anew; with {config.engine} dub the video again with "
+            "--force and without --line."
+        )
+    if config.engine == "external":
+        if not config.external.command:
+            raise InputError("lipsync.engine external needs lipsync.external.command: the program and its arguments.")
+        if shutil.which(config.external.command[0]) is None:
+            raise MissingEngineError(
+                f"lipsync.external.command: there is no program {config.external.command[0]!r}; give its full path."
+            )
 
 
 def track(video: SourceVideo, media: Media, config: TrackConfig, out: Path, progress: Progress) -> FaceTrack:
@@ -146,11 +226,34 @@ def sync(
     """Re-render the speaking mouths to the trajectory and write ``picture.mp4``, unless nothing changes.
 
     Raises:
+        InputError: the engine goes by the sound (:func:`hears`): it needs :func:`sync_to_voices`.
         MissingEngineError: the landmark model is missing or damaged.
     """
     from stages.lipsync import render
 
-    return render.sync(video, media, track, faces, trajectory, config, out, progress)
+    return render.sync(video, media, track, faces, trajectory, None, config, out, progress)
+
+
+def sync_to_voices(
+    video: SourceVideo,
+    media: Media,
+    track: FaceTrack,
+    faces: SpeakerFaces,
+    trajectory: Trajectory,
+    speech: Speech,
+    config: LipsyncConfig,
+    out: Path,
+    progress: Progress,
+) -> Picture:
+    """Like :func:`sync`, for engines that also go by the sound of the dub.
+
+    Raises:
+        InputError: an external program fails, or what it returns cannot be used.
+        MissingEngineError: a model or a device is missing, or a model is damaged.
+    """
+    from stages.lipsync import render
+
+    return render.sync(video, media, track, faces, trajectory, speech, config, out, progress)
 
 
 def resync(
@@ -182,11 +285,13 @@ def drawn_frames(
     faces: SpeakerFaces,
     trajectory: Trajectory,
     config: LipsyncConfig,
+    speech: Speech | None = None,
 ) -> Iterator[tuple[int, np.ndarray, dict[int, Patch]]]:
     """Yield (frame, uint8 BGR (h, w, 3), patch per face) for the whole clip as :func:`sync` encodes it.
 
-    Pixels that no patch has moved (there is no patch where nothing changed) are the source's, bit for bit.
+    Pixels that no patch has moved (there is no patch where nothing changed) are the source's, bit for bit. ``speech``
+    is needed by engines that hear it (:func:`hears`).
     """
     from stages.lipsync import render
 
-    return render.drawn_frames(video, media, track, faces, trajectory, config)
+    return render.drawn_frames(video, media, track, faces, trajectory, speech, config)

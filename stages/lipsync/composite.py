@@ -35,6 +35,13 @@ class Patch(NamedTuple):
     """Inner gap as tracked again in the drawn frame; infinite where nobody looked."""
 
 
+def box_around(points: np.ndarray, margin: float, shape: tuple[int, ...]) -> Box:
+    """Return the box around points (n, 2), grown and clipped to an image of this shape."""
+    low = np.clip(np.floor(points.min(axis=0) - margin), 0, [shape[1] - 1, shape[0] - 1]).astype(int)
+    high = np.clip(np.ceil(points.max(axis=0) + margin) + 1, low + 1, [shape[1], shape[0]]).astype(int)
+    return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+
+
 def soft_mask(contour: np.ndarray, shape: tuple[int, int], grow_px: float, feather_px: float) -> np.ndarray:
     """Return float32 (h, w) 0-1: a closed contour (n, 2) px, grown and feathered, exactly 0 beyond both."""
     mask = np.zeros(shape, dtype=np.uint8)

@@ -7,20 +7,24 @@ best of the drawings is kept, and no frame depends on another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
 
+from stages.lipsync import LipsyncConfig
 from stages.lipsync.borrowing import may_lend
 from stages.lipsync.composite import Patch
 from stages.lipsync.detector import FaceReader, read_near
 from stages.lipsync.geometry import picture_gap_iod, picture_width_iod
 from stages.lipsync.lips import Shown, shown, shown_mouths
 from stages.lipsync.mouth import MouthPainter
+from stages.lipsync.painting import Painter, Scene
 from stages.lipsync.plan import CLOSURE, LABIODENTAL, SMALL_FACE_PX, FacePlan
+from stages.progress import Progress
 
 _TRIES = 3
 """For contacts and small faces; one is enough elsewhere."""
@@ -94,25 +98,25 @@ class SeenMouth:
         drawn, patch, wanted = self.painter.paint(frame, row, target, mouths)
         if target is not self.plan.target[row]:
             wanted = self.painter.wanted_points(row, self.plan.target[row], mouths)
-        reader = self.readers.get()
-        try:
-            read = read_again(
-                reader,
-                drawn,
-                self.plan.states.landmarks(row, row + 1)[0],
-                _WINDOWS if self._is_hard(row) else _WINDOWS[:1],
-            )
-        finally:
-            self.readers.put(reader)
+        read = self.read(drawn, row)
         if read is None:
             return _Drawing(drawn, patch, 0.0, np.zeros(3))
         gap = float(picture_gap_iod(read))
         error, correction = self._compared(row, gap, read, wanted)
         return _Drawing(drawn, patch._replace(gap_iod=gap), error, correction)
 
+    def read(self, drawn: np.ndarray, row: int) -> np.ndarray | None:
+        """Return the landmarks (478, 3) px of this row's face in a drawn frame; None where it is not found."""
+        windows = _WINDOWS if self._is_hard(row) else _WINDOWS[:1]
+        reader = self.readers.get()
+        try:
+            return read_again(reader, drawn, self.plan.states.landmarks(row, row + 1)[0], windows)
+        finally:
+            self.readers.put(reader)
+
     def _compared(self, row: int, gap: float, read: np.ndarray, wanted: np.ndarray) -> tuple[float, np.ndarray]:
         is_closure = self.plan.contacts[row] == CLOSURE
-        limit = (_SHUT if is_closure else _ON_TEETH) * self.closed_gap_iod
+        limit = contact_limit_iod(self.plan.contacts[row], self.closed_gap_iod)
         if is_closure:
             return max(0.0, gap - limit), np.array([min(0.0, limit - gap), 0.0, -_PRESSED_JAW_IOD])
         off = np.array([float(picture_gap_iod(wanted)) - gap, 0.0, 0.0])
@@ -136,6 +140,19 @@ class SeenMouth:
         turned = np.abs(self.plan.states.pose[rows, :2] - self.plan.states.pose[row, :2]).sum(axis=1)
         cost = self.plan.source[rows, 0] / self.closed_gap_iod + turned / 10
         return shown(self.plan, int(rows[np.argmin(cost)]), 1.0)
+
+
+@contextmanager
+def own_mouths(
+    seen: dict[int, SeenMouth], scene: Scene, config: LipsyncConfig, progress: Progress
+) -> Iterator[Mapping[int, Painter]]:
+    """Lend those who draw the clip's own mouths: the engine ``mesh`` (:data:`stages.lipsync.ENGINES`)."""
+    yield seen
+
+
+def contact_limit_iod(contact: int, closed_gap_iod: float) -> float:
+    """Return the gap up to which a contact counts as done."""
+    return (_SHUT if contact == CLOSURE else _ON_TEETH) * closed_gap_iod
 
 
 def read_again(

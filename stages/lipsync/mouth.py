@@ -11,6 +11,7 @@ from stages.lipsync.composite import (
     Box,
     Patch,
     blend_bands,
+    box_around,
     keep_source,
     paste,
     rounded,
@@ -82,7 +83,7 @@ class MouthPainter:
         wanted = placed[:, :2]
         seen = landmarks[0, :, :2].astype(np.float64)
         source, target = vertices(seen, seen, iod_px), vertices(wanted, seen, iod_px)
-        box = _box_around(np.concatenate([source, target]), 2, frame.shape)
+        box = box_around(np.concatenate([source, target]), 2, frame.shape)
         origin = np.array([box.left, box.top])
         part = frame[box.top : box.bottom, box.left : box.right]
         step = 1 if iod_px < _FINE_BELOW_IOD_PX else 2
@@ -129,7 +130,7 @@ class MouthPainter:
     ) -> tuple[np.ndarray, np.ndarray, Box]:
         """Return the retrieved mouth (h, w, 3) in its box inside a region of this shape, with its mask."""
         grow, feather = _GROW_IOD * iod_px, _FEATHER_IOD * iod_px
-        inner = _box_around(lips, grow + 2 * feather + 3, shape)
+        inner = box_around(lips, grow + 2 * feather + 3, shape)
         origin = np.array([inner.left, inner.top])
         width, height = inner.right - inner.left, inner.bottom - inner.top
         painted = paint_triangles(self._mesh, target - origin, width, height)
@@ -159,10 +160,3 @@ def _places(right: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _is_moved(right: np.ndarray, down: np.ndarray) -> np.ndarray:
     return np.maximum(np.abs(right), np.abs(down)) > 1 / 64
-
-
-def _box_around(points: np.ndarray, margin: float, shape: tuple[int, ...]) -> Box:
-    """Return the box around points (n, 2), grown and clipped to an image of this shape."""
-    low = np.clip(np.floor(points.min(axis=0) - margin), 0, [shape[1] - 1, shape[0] - 1]).astype(int)
-    high = np.clip(np.ceil(points.max(axis=0) + margin) + 1, low + 1, [shape[1], shape[0]]).astype(int)
-    return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))

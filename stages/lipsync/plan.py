@@ -51,6 +51,7 @@ __all__ = [
     "FacePlan",
     "choose_mouths",
     "demands",
+    "face_per_frame",
     "frame_of",
     "make_plan",
     "unsynced",
@@ -114,7 +115,7 @@ def demands(faces: SpeakerFaces, trajectory: Trajectory, media: Media) -> dict[i
     with np.load(trajectory.file(trajectory.arrays)) as arrays:
         for speaker in trajectory.speakers:
             parameters, speaking = arrays[speaker], arrays[f"{speaker}.speaking"]
-            owner = _face_per_frame(faces, speaker, speaking, times_ms)
+            owner = face_per_frame(faces, speaker, speaking, times_ms)
             for left in trajectory.left:
                 if left.speaker == speaker:
                     owner[~speaking & (times_ms >= left.start_ms) & (times_ms <= left.end_ms)] = -1
@@ -132,8 +133,8 @@ def demands(faces: SpeakerFaces, trajectory: Trajectory, media: Media) -> dict[i
     return result
 
 
-def _face_per_frame(faces: SpeakerFaces, speaker: str, speaking: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
-    """Return (frames,): the face that shows this speaker, -1 where none does."""
+def face_per_frame(faces: SpeakerFaces, speaker: str, speaking: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
+    """Return int (frames,): the face that shows this speaker, -1 where none does; ``speaking`` is bool (frames,)."""
     turns = [turn for turn in faces.turns if turn.speaker == speaker]
     owner = np.full(len(times_ms), -1)
     nearest = np.full(len(times_ms), np.inf)

@@ -7,7 +7,7 @@ moved differ from the source before encoding, and only in the pixels that :func:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -16,8 +16,9 @@ from queue import SimpleQueue
 import numpy as np
 
 from stages import media as video_files
-from stages.artifacts import FaceTrack, Media, Picture, SourceVideo, SpeakerFaces, Trajectory
-from stages.lipsync import LipsyncConfig, kept
+from stages.artifacts import FaceTrack, Media, Picture, SourceVideo, SpeakerFaces, Speech, Trajectory
+from stages.engines import chosen
+from stages.lipsync import ENGINES, LipsyncConfig, hears, kept
 from stages.lipsync.ahead import read_ahead
 from stages.lipsync.closures import closures
 from stages.lipsync.composite import Patch
@@ -27,13 +28,16 @@ from stages.lipsync.fallback import allowed_strength
 from stages.lipsync.feedback import SeenMouth
 from stages.lipsync.library import MouthLibrary, chosen_rows, narrowed, put_by
 from stages.lipsync.mouth import MouthPainter
+from stages.lipsync.painting import MakePainters, Painter, Scene
 from stages.lipsync.plan import SMALL_FACE_PX, Demand, FacePlan, choose_mouths, demands, make_plan, unsynced
 from stages.lipsync.track_file import FaceStates
 from stages.picture_writer import EncodeConfig, PictureWriter
-from stages.progress import Progress
+from stages.progress import Progress, silent
 
 _THREADS = 2
 """Frames drawn at a time: no frame depends on another."""
+_GENERATED_SHARE = 0.7
+"""Of the work, for the progress: what an engine that generates does before anything is drawn."""
 
 
 def sync(
@@ -42,11 +46,12 @@ def sync(
     track: FaceTrack,
     faces: SpeakerFaces,
     trajectory: Trajectory,
+    speech: Speech | None,
     config: LipsyncConfig,
     out: Path,
     progress: Progress,
 ) -> Picture:
-    """See :func:`stages.lipsync.sync`."""
+    """See :func:`stages.lipsync.sync` and :func:`stages.lipsync.sync_to_voices`."""
     times_ms = np.load(media.file(media.frame_times))
     asked, plans = plan_faces(media, track, faces, trajectory, config)
     left = unsynced(faces, plans, asked, media, config)
@@ -58,8 +63,11 @@ def sync(
     encode = encoding(config.small_face_crf if is_small else config.crf, config)
     cuts = [first for first, _ in track.shots]
     changed = 0
+    begun = _GENERATED_SHARE if hears(config) else 0.0
+    scene = Scene(video, media, faces, trajectory, speech, scratch=out)
     with (
-        painting(track, drawn, config, kept_in=out) as painters,
+        painting(track, drawn, config, kept_in=out) as seen,
+        _engine(config)(seen, scene, config, lambda share: progress(begun * share)) as painters,
         PictureWriter(out / "picture.mp4", video, media, encode, cuts) as writer,
     ):
         gaps_iod = {face: np.full(len(plan.strength), np.nan) for face, plan in drawn.items()}
@@ -68,14 +76,18 @@ def sync(
             changed += bool(patches)
             for face, patch in patches.items():
                 gaps_iod[face][drawn[face].states.row(index)] = patch.gap_iod
-            progress((index + 1) / media.picture.frames)
-        kept.save(out, {face: (each.plan, each.painter.library) for face, each in painters.items()}, gaps_iod)
+            progress(begun + (1 - begun) * (index + 1) / media.picture.frames)
+        kept.save(out, {face: (each.plan, each.painter.library) for face, each in seen.items()}, gaps_iod)
     return Picture(
         crf=encode.crf,
         changed_frames=changed,
         closures=closures(drawn, gaps_iod, times_ms, config.closed_gap_iod),
         unsynced=left,
     )
+
+
+def _engine(config: LipsyncConfig) -> MakePainters:
+    return chosen(ENGINES, config.engine, "lipsync.engine").make()
 
 
 def encoding(crf: int, config: LipsyncConfig) -> EncodeConfig:
@@ -89,12 +101,17 @@ def drawn_frames(
     track: FaceTrack,
     faces: SpeakerFaces,
     trajectory: Trajectory,
+    speech: Speech | None,
     config: LipsyncConfig,
 ) -> Iterator[tuple[int, np.ndarray, dict[int, Patch]]]:
     """See :func:`stages.lipsync.drawn_frames`."""
     _, plans = plan_faces(media, track, faces, trajectory, config)
     drawn = {face: plan for face, plan in plans.items() if len(plan.driven_rows())}
-    with painting(track, drawn, config) as painters:
+    scene = Scene(video, media, faces, trajectory, speech)
+    with (
+        painting(track, drawn, config) as seen,
+        _engine(config)(seen, scene, config, silent) as painters,
+    ):
         yield from rendered_frames(video, media, painters)
 
 
@@ -156,7 +173,7 @@ def seen_mouths(
 def rendered_frames(
     video: SourceVideo,
     media: Media,
-    painters: dict[int, SeenMouth],
+    painters: Mapping[int, Painter],
     first: int = 0,
     last: int | None = None,
     tell_decoded: Callable[[], object] = lambda: None,
@@ -176,7 +193,7 @@ def rendered_frames(
             yield waiting.popleft().result()
 
 
-def _drawn(painters: dict[int, SeenMouth], index: int, bgr: np.ndarray) -> tuple[int, np.ndarray, dict[int, Patch]]:
+def _drawn(painters: Mapping[int, Painter], index: int, bgr: np.ndarray) -> tuple[int, np.ndarray, dict[int, Patch]]:
     patches = {}
     for face, painter in painters.items():
         row = painter.plan.states.row(index)

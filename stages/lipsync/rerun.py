@@ -64,7 +64,7 @@ def resync(
 ) -> Picture:
     """See :func:`stages.lipsync.resync`."""
     if previous.video is None:  # no mouth was moved, so there is nothing to keep
-        return sync(video, media, track, faces, trajectory, config, out, progress)
+        return sync(video, media, track, faces, trajectory, None, config, out, progress)
     assert previous.crf is not None
     encode = encoding(previous.crf, config)
     times_ms = np.load(media.file(media.frame_times))

@@ -75,8 +75,12 @@ class _Fallback:
         if self._opened is None:
             self._opened = self._measured.open(replace(self._document, route=otherwise), lambda _share: None)
         hear = self._opened.hear
-        text = sentence.written if hear is None else hear(sentence.lines)
-        (said,) = kept_terms.translated([text], glossary if hear is None else glossary.kept(), self._opened.translator)
+        heard = sentence if hear is None else hear(sentence.lines)
+        if heard.failure is not None:
+            return Translated(text="", note=f"{reason}, and it could not be heard: {heard.failure}")
+        (said,) = kept_terms.translated(
+            [heard.written], glossary if hear is None else glossary.kept(), self._opened.translator
+        )
         by = ", ".join(hop.name for hop in otherwise.hops)
         note = f"translated by {by}, not by the llm: {reason}"
         return said.model_copy(update={"note": note if said.text else f"{reason}, and {by} made nothing of it"})
