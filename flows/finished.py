@@ -164,7 +164,7 @@ def _settings(before: dict[str, Any], present: Settings) -> Settings:
             "--pack names other folders than for the finished dub; --line changes nothing but the lines, so leave it "
             "out, or dub the video again with --force and without --line."
         )
-    for section in sorted(set(now) & set(before) - {"work", "packs", *_OF_A_LINE, *_GIVEN}):
+    for section in sorted(set(now) & set(before) - {"work", "packs", "commercial", *_OF_A_LINE, *_GIVEN}):
         for key, value in now[section].items():
             if value is not None and value != before[section].get(key):
                 raise InputError(
