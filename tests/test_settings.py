@@ -31,7 +31,7 @@ def test_a_file_is_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize(
     ("profile", "overrides", "message"),
     [
-        ("nothing", {}, "there is no profile 'nothing'; there are: embedded"),
+        ("nothing", {}, "there is no profile 'nothing'; there are: draft, embedded"),
         ("embedded", {"lipsync": {"sharpness": 2}}, "lipsync.sharpness"),
         ("embedded", {"lipsync": {"crf": "high"}}, "lipsync.crf"),
     ],
