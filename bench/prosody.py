@@ -33,7 +33,7 @@ from stages.synthesize.kokoro import RATE_HZ, KokoroEngine
 from stages.synthesize.pitch import LinePitch, LogF0, spread
 from stages.synthesize.prosody import Habits, believed, rise_st
 from stages.timing.planner import TimingConfig, plan_lines, slots
-from stages.transcribe import TranscribeConfig, transcribe
+from stages.transcribe import TranscribeConfig, Vocabulary, transcribe
 from stages.transcribe.faster_whisper_engine import WhisperEngine
 from stages.translate.bergamot import Bergamot
 from stages.translate.routes import route, table
@@ -136,7 +136,7 @@ def long_source(folder: Path) -> Source:
     end_ms = len(voice) * 1000 // sound.SAMPLE_RATE_HZ
     np.savez(folder / "embeddings.npz", S1=np.full(256, 1 / 16, np.float32))
     diarization = Diarization(turns=(Turn(speaker="S1", start_ms=0, end_ms=end_ms),), speakers=("S1",)).at(folder)
-    found = transcribe(separation, diarization, TranscribeConfig(language="en"), folder, silent)
+    found = transcribe(separation, diarization, Vocabulary(), TranscribeConfig(language="en"), folder, silent)
     chosen = route("en", TARGET, table().hops)
     assert chosen is not None
     texts = Bergamot(chosen.hops[0]).translate([line.text for line in found.lines])

@@ -36,12 +36,19 @@ class Engine:
 
     def missing(self) -> tuple[str, ...]:
         """Return the import names that are not installed."""
-        return tuple(name for name in self.modules if importlib.util.find_spec(name) is None)
+        return tuple(name for name in self.modules if not _is_installed(name))
 
     def make(self) -> Callable[..., Any]:
         """Return what makes the engine."""
         module, attribute = self.loads.split(":")
         return getattr(importlib.import_module(module), attribute)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # nor is the package that it is part of
+        return False
 
 
 def chosen(engines: Mapping[str, Engine], name: str, setting: str) -> Engine:

@@ -144,11 +144,11 @@ def path(name: str) -> Path:
     Raises:
         MissingEngineError: a file is absent or does not have its pinned SHA-256.
     """
-    problems = verify(catalogue()[name])
+    model = catalogue()[name]
+    problems = verify(model)
     if problems:
-        raise MissingEngineError(
-            f"model {name} cannot be used: {'; '.join(problems)}. Run: {fetch_command(catalogue()[name])}"
-        )
+        first = f"First {model.gated}. Then run" if model.gated else "Run"
+        raise MissingEngineError(f"model {name} cannot be used: {'; '.join(problems)}. {first}: {fetch_command(model)}")
     return folder() / name
 
 

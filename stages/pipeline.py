@@ -57,6 +57,7 @@ from stages.speakers import Speakers
 from stages.store import Stage
 from stages.synthesize.rerun import respeak
 from stages.timing.rerun import refit, replan
+from stages.translate.glossary import read_glossary
 from stages.visemes.rerun import reshape
 
 COMPOSE = Stage(
@@ -70,12 +71,12 @@ SEPARATE = Stage(
 )  # fmt: skip
 DIARIZE = Stage(
     "diarize", "Finding who speaks when", diarize.diarize, Diarization, diarize.VERSION, "diarize",
-    "silero-vad + ge2e", ("ge2e-speaker-encoder",),
+    models=("ge2e-speaker-encoder",), engines=diarize.ENGINES,
 )  # fmt: skip
 SPEAKERS = Stage("speakers", "Knowing the speakers", speakers.identify, Diarization, speakers.VERSION, "diarize")
 TRANSCRIBE = Stage(
     "transcribe", "Writing down what is said", transcribe.transcribe, Transcript, transcribe.VERSION, "transcribe",
-    "faster-whisper", ("whisper-base",),
+    engines=transcribe.ENGINES,
 )  # fmt: skip
 TRACK = Stage(
     "track", "Tracking faces", lipsync.track, FaceTrack, lipsync.TRACK_VERSION, "track", "mediapipe",
@@ -134,8 +135,8 @@ LIPSYNC = Stage(
 LIPSYNC_TO_VOICES = replace(LIPSYNC, function=lipsync.sync_to_voices)
 MIX = Stage("mix", "Mixing", mix.mix, Mixdown, mix.VERSION, "mix")
 INSPECT = Stage(
-    "inspect", "Listening to the result", inspect.inspect, Inspection, inspect.VERSION, "inspect", "faster-whisper",
-    ("whisper-base",),
+    "inspect", "Listening to the result", inspect.inspect, Inspection, inspect.VERSION, "inspect",
+    engines=inspect.ENGINES,
 )  # fmt: skip
 MEASURE = Stage(
     "measure", "Measuring the sound", evaluate.evaluate_sound, SoundEvaluation, evaluate.SOUND_VERSION, "inspect",
@@ -215,7 +216,7 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
     if not diarization.turns:
         raise InputError(f"{clip.file_name}: no speech was found in the sound track, so there is nothing to translate.")
     diarization = cast(Diarization, run(SPEAKERS, diarization, known))
-    transcript = cast(Transcript, run(TRANSCRIBE, separation, diarization))
+    transcript = cast(Transcript, run(TRANSCRIBE, separation, diarization, _vocabulary(settings, targets)))
     if not transcript.lines:
         raise InputError(
             f"{clip.file_name}: voices were found, but no words could be made out; if the language is known, give it "
@@ -288,6 +289,14 @@ def redub(
     inspection = step(REINSPECT, Inspection, script, speech, mixdown, before.inspection, lines)
     figures = step(MEASURE, SoundEvaluation, *_to_measure(shared, voices, speech, mixdown, inspection))
     return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, figures, lines)
+
+
+def _vocabulary(settings: Settings, targets: tuple[str, ...]) -> transcribe.Vocabulary:
+    """Return the terms of the user's glossary, which are likely to be said."""
+    if settings.glossary is None:
+        return transcribe.Vocabulary()
+    found = read_glossary(settings.glossary, targets)[targets[0]]
+    return transcribe.Vocabulary(terms=tuple(term.term for term in found.terms))
 
 
 def _to_measure(

@@ -12,9 +12,10 @@ from stages.artifacts import Diarization, Separation, Transcript, Turn
 from stages.diarize import DiarizeConfig, diarize
 from stages.errors import InputError
 from stages.progress import silent
-from stages.transcribe import TranscribeConfig, transcribe
-from stages.transcribe.faster_whisper_engine import HeardWord, WhisperEngine, _whole_words, _writes_spaces, whisper_code
+from stages.transcribe import TranscribeConfig, Vocabulary, transcribe
+from stages.transcribe.faster_whisper_engine import WhisperEngine
 from stages.transcribe.faults import is_loop
+from stages.transcribe.heard import HeardWord, whisper_code, whole_words, writes_spaces
 
 SAMPLE = Path(__file__).parents[1] / "data" / "samples" / "statement-en.mp4"
 CLIPS = Path(__file__).parents[1].parent / "shared" / "clips"
@@ -49,7 +50,7 @@ def separated(folder: Path, samples: np.ndarray) -> Separation:
 def run(folder: Path, samples: np.ndarray, config: TranscribeConfig | None = None) -> tuple[Transcript, Diarization]:
     separation = separated(folder, samples)
     diarization = diarize(separation, DiarizeConfig(), folder, silent).at(folder)
-    return transcribe(separation, diarization, config or TranscribeConfig(), folder, silent), diarization
+    return transcribe(separation, diarization, Vocabulary(), config or TranscribeConfig(), folder, silent), diarization
 
 
 def normal(text: str) -> str:
@@ -121,7 +122,7 @@ def test_silence_taken_for_speech_is_reported(tmp_path: Path) -> None:
     found = diarize(separation, DiarizeConfig(), tmp_path, silent)
     ghost = Turn(speaker="S1", start_ms=11_000, end_ms=13_000)
     haunted = Diarization(turns=(*found.turns, ghost), speakers=("S1",))
-    transcript = transcribe(separation, haunted, TranscribeConfig(language="en"), tmp_path, silent)
+    transcript = transcribe(separation, haunted, Vocabulary(), TranscribeConfig(language="en"), tmp_path, silent)
     (stretch,) = transcript.unprocessed
     assert (stretch.start_ms, stretch.end_ms, stretch.reason) == (11_000, 13_000, "silence")
 
@@ -130,13 +131,22 @@ def test_an_unknown_language_is_refused_before_any_work(tmp_path: Path) -> None:
     nothing = Separation().at(tmp_path)
     for wrong in ("tlh", "not a tag"):
         with pytest.raises(InputError, match=wrong):
-            transcribe(nothing, Diarization(turns=(), speakers=()), TranscribeConfig(language=wrong), tmp_path, silent)
+            transcribe(
+                nothing,
+                Diarization(turns=(), speakers=()),
+                Vocabulary(),
+                TranscribeConfig(language=wrong),
+                tmp_path,
+                silent,
+            )
 
 
 def test_an_unknown_model_is_refused(tmp_path: Path) -> None:
     nothing = Diarization(turns=(), speakers=())
-    with pytest.raises(InputError, match="choose from whisper-base"):
-        transcribe(Separation().at(tmp_path), nothing, TranscribeConfig(model="whisper-huge"), tmp_path, silent)
+    with pytest.raises(InputError, match="there is no model 'whisper-huge'"):
+        transcribe(
+            Separation().at(tmp_path), nothing, Vocabulary(), TranscribeConfig(model="whisper-huge"), tmp_path, silent
+        )
 
 
 def test_whisper_codes() -> None:
@@ -198,8 +208,8 @@ def heard(*texts: str) -> list[HeardWord]:
 
 
 def test_parts_of_a_word_are_joined_where_scripts_have_spaces() -> None:
-    words = _whole_words(heard(" in", " D", ".C.", " for"))
+    words = whole_words(heard(" in", " D", ".C.", " for"))
     assert [word.text for word in words] == [" in", " D.C.", " for"]
     assert (words[1].start_ms, words[1].end_ms) == (100, 290)
     assert words[1].probability == pytest.approx(0.7)
-    assert _writes_spaces(heard(" in", " D", ".C.")) and not _writes_spaces(heard("今日", "は", "晴れ"))
+    assert writes_spaces(heard(" in", " D", ".C.")) and not writes_spaces(heard("今日", "は", "晴れ"))

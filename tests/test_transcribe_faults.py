@@ -17,8 +17,8 @@ from stages.diarize.voice_activity import Span
 from stages.errors import InputError
 from stages.progress import silent
 from stages.sound import read_span, resample
-from stages.transcribe import TranscribeConfig, transcribe
-from stages.transcribe.faster_whisper_engine import HeardSegment, HeardWord, WhisperEngine
+from stages.transcribe import TranscribeConfig, Vocabulary, transcribe
+from stages.transcribe.faster_whisper_engine import WhisperEngine
 from stages.transcribe.faults import (
     MUSIC,
     NOISE,
@@ -32,6 +32,7 @@ from stages.transcribe.faults import (
     looping,
     other_language,
 )
+from stages.transcribe.heard import HeardSegment, HeardWord
 from stages.transcribe.listening import Dropped, Heard, Listener, unprocessed
 from stages.transcribe.pieces import speech_spans
 from stages.transcribe.word_times import mend
@@ -187,7 +188,7 @@ def heard(
     found = diarize(separation, DiarizeConfig(), folder, silent)
     turns = (*found.turns, *(Turn(speaker="S1", start_ms=start, end_ms=end) for start, end in ghosts))
     diarization = Diarization(turns=turns, speakers=found.speakers or ("S1",))
-    transcript = transcribe(separation, diarization, TranscribeConfig(language=language), folder, silent)
+    transcript = transcribe(separation, diarization, Vocabulary(), TranscribeConfig(language=language), folder, silent)
     for span in speech_spans(turns):
         covers = [*transcript.lines, *transcript.unprocessed]
         assert any(each.end_ms > span.start_ms and each.start_ms < span.end_ms for each in covers), span
@@ -271,7 +272,7 @@ def test_text_too_fast_for_its_speech_is_heard_again(tmp_path: Path, whisper: Wh
     speech = (Span(1028, 1500), Span(4300, 4600), Span(7200, 7548))
     turns = tuple(Turn(speaker="S1", start_ms=span.start_ms, end_ms=span.end_ms) for span in speech)
     diarization = Diarization(turns=turns, speakers=("S1",))
-    transcript = transcribe(separation, diarization, TranscribeConfig(language="en"), tmp_path, silent)
+    transcript = transcribe(separation, diarization, Vocabulary(), TranscribeConfig(language="en"), tmp_path, silent)
     assert "today" in text(transcript).lower() and "negotiations" not in text(transcript)
     for span in speech:
         assert any(
@@ -307,6 +308,9 @@ class Scripted:
             HeardSegment(spread(self.lines[may_repeat].format(start).split(), start), -0.2, 0.1)
             for start in range(0, len(samples) * 1000 // RATE_HZ - 900, 1000)
         )
+
+    def segments_of(self, sounds: list[np.ndarray], language: str) -> list[tuple[HeardSegment, ...]]:
+        return [self.segments(samples, language) for samples in sounds]
 
     def language_probabilities(self, samples: np.ndarray) -> dict[str, float]:
         return {"en": 1.0}

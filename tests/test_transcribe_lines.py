@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.artifacts import Line, Turn
-from stages.transcribe.faster_whisper_engine import HeardWord
+from stages.transcribe.heard import HeardWord
 from stages.transcribe.lines import SpokenWord, cut_lines, ends_sentence, with_speakers
 
 

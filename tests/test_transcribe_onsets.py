@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stages import sound
 from stages.diarize.voice_activity import CHUNK_MS, Span, speech_probabilities
 from stages.transcribe.alignment import aligned
-from stages.transcribe.faster_whisper_engine import HeardWord
+from stages.transcribe.heard import HeardWord
 from stages.transcribe.onsets import audible, stretches
 
 CLIP = Path(__file__).parents[2] / "shared" / "clips" / "speech-en-long.wav"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stages.artifacts import Turn
 from stages.diarize.voice_activity import Span
-from stages.transcribe.faster_whisper_engine import HeardWord
+from stages.transcribe.heard import HeardWord
 from stages.transcribe.pieces import pieces, quietest_ms, speech_spans, spread
 from stages.transcribe.word_times import mend, uncovered
 

@@ -1,37 +1,59 @@
-"""Who spoke when: speech is found (Silero VAD), embedded by windows (GE2E), clustered and resegmented."""
+"""Who spoke when: by an engine of the user's choice; how each speaker sounds, by GE2E whatever the engine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages import models
 from stages.artifacts import Diarization, Record, Separation, Turn
+from stages.devices import DeviceConfig
+from stages.engines import Engine, chosen
 from stages.progress import Progress
-from stages.sound import SPEECH_RATE_HZ, read_span
+from stages.sound import read_span
 
 if TYPE_CHECKING:
     from stages.diarize.ge2e import SpeakerEncoder
-    from stages.diarize.turns import Cell
     from stages.diarize.voice_activity import Span
 
 VERSION = 2
-_SAMPLES_PER_MS = SPEECH_RATE_HZ // 1000
-_LONGEST_PIECE_MS = 60_000
-_WINDOW_FRAMES = 80
-"""0.8 s: with known speakers 98.6 % of the cells of made conversations are likest to their own, with the 1.6 s that the
-network was trained on 97.1 %, as the other speakers' neighbouring turns reach into more windows."""
-_WINDOWS_AT_ONCE = 256
 _MOST_EMBEDDED_MS = 60_000
+_LEAST_ALONE_MS = 1_000
+"""Who is never heard alone for this long is known by what is said together with others."""
+
+
+class PyannoteConfig(Record):
+    """Settings of pyannote.audio."""
+
+    model: str = "pyannote-community-1"
+    """A name in the list of models, or a folder with the whole of pyannote/speaker-diarization-community-1:
+    ``config.yaml``, ``segmentation``, ``embedding`` and ``plda``."""
+    min_speakers: int | None = Field(default=None, ge=1)
+    """At least so many people, where ``diarize.speakers`` is not set."""
+    max_speakers: int | None = Field(default=None, ge=1)
+    """At most so many."""
+    device: DeviceConfig = DeviceConfig()
+    """Where it runs; it always computes in float32."""
+    batch_size: int = Field(default=32, ge=1)
+    """Windows at once; halved where they do not fit into the memory."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.min_speakers and self.max_speakers and self.min_speakers > self.max_speakers:
+            raise ValueError("min_speakers is more than max_speakers")
+        return self
 
 
 class DiarizeConfig(Record):
     """Settings of the diarization."""
 
+    engine: str = "embedded"
+    """A name in :data:`ENGINES`."""
+    pyannote: PyannoteConfig = PyannoteConfig()
     speakers: int | None = Field(default=None, ge=1)
     """Number of speakers where it is known; None finds it."""
     speaker_distance: float = Field(default=0.37, gt=0, lt=1)
@@ -60,11 +82,34 @@ class DiarizeConfig(Record):
     """Length of the cells that are given to one speaker each."""
 
 
+class Diarizer(Protocol):
+    """A loaded engine."""
+
+    def turns(self, voice: Path, progress: Progress) -> tuple[Turn, ...]:
+        """Return who speaks when in a 16 kHz mono file, in order of time, speakers by first appearance.
+
+        Turns of two who speak at once may overlap; progress is told the share of the work that is done.
+        """
+        ...
+
+
+ENGINES: Mapping[str, Engine] = {
+    "embedded": Engine("Silero VAD and GE2E", "stages.diarize.embedded:EmbeddedDiarizer"),
+    "pyannote": Engine(
+        "pyannote.audio",
+        "stages.diarize.pyannote_engine:PyannoteDiarizer",
+        modules=("pyannote.audio", "torch"),
+        extra="pyannote",
+        models=lambda config: (config.pyannote.model,),
+    ),
+}
+
+
 def diarize(separation: Separation, config: DiarizeConfig, out: Path, progress: Progress) -> Diarization:
     """Find the turns of every speaker in the separated voice.
 
     A clip without speech has no turns and no speakers; that is no error here. Where two speak at once the turn is of
-    the one who is heard better.
+    the one who is heard better, or there is one of each: as the engine finds.
 
     Args:
         separation: its 16 kHz voice is listened to.
@@ -73,83 +118,53 @@ def diarize(separation: Separation, config: DiarizeConfig, out: Path, progress: 
         progress: told the share of the speech that is done.
 
     Raises:
-        MissingEngineError: the voice detector or the speaker encoder is not installed or does not verify.
+        InputError: there is no such engine or model.
+        MissingEngineError: the engine, its model or the speaker encoder is not installed or does not verify.
     """
-    import soundfile
-
-    from stages.diarize.clustering import cluster
     from stages.diarize.ge2e import SpeakerEncoder
-    from stages.diarize.resegmentation import resegmented
-    from stages.diarize.turns import join_cells
-    from stages.diarize.voice_activity import earlier, speech_probabilities, speech_spans
 
     voice = separation.file(separation.voice_16k)
-    probabilities = speech_probabilities(voice)
-    found = speech_spans(
-        probabilities,
-        config.speech_threshold,
-        config.min_speech_ms,
-        config.min_dip_ms,
-        config.speech_pad_ms,
-    )
-    spans = earlier(found, soundfile.info(voice).frames // _SAMPLES_PER_MS)
+    engine = chosen(ENGINES, config.engine, "diarize.engine")
     encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
-    artifact = Diarization(turns=(), speakers=())
-    embeddings: dict[str, np.ndarray] = {}
-    if spans:
-        cells, vectors = _embedded(voice, spans, config.hop_ms, encoder, progress)
-        weights_ms = np.array([cell.end_ms - cell.start_ms for cell in cells], float)
-        least_ms = max(
-            config.min_speaker_ms, min(config.min_speaker_share * weights_ms.sum(), config.most_min_speaker_ms)
-        )
-        labels = cluster(vectors, weights_ms, config.speaker_distance, config.speakers, least_ms)
-        labels = resegmented(vectors, weights_ms, [cell.span for cell in cells], labels)
-        turns = join_cells(cells, labels.tolist(), probabilities, config.hop_ms, config.min_pause_ms)
-        speakers = tuple(f"S{number + 1}" for number in range(labels.max() + 1))
-        embeddings = {speaker: _embedding(voice, turns, speaker, encoder) for speaker in speakers}
-        artifact = Diarization(turns=turns, speakers=speakers)
+    diarizer: Diarizer = engine.make()(config)
+    turns = diarizer.turns(voice, progress)
+    speakers = tuple(dict.fromkeys(turn.speaker for turn in turns))
+    embeddings = {speaker: _embedding(voice, alone(turns, speaker), encoder) for speaker in speakers}
+    artifact = Diarization(turns=turns, speakers=speakers)
     np.savez(out / artifact.embeddings, allow_pickle=False, **embeddings)
     return artifact
 
 
-def _embedded(
-    voice: Path, spans: Sequence[Span], cell_ms: int, encoder: SpeakerEncoder, progress: Progress
-) -> tuple[list[Cell], np.ndarray]:
-    """Return the cells of the spans and a unit vector for each, float32 (cells, 256), of the 0.8 s around it."""
-    from stages.diarize.ge2e import HOP_SAMPLES, mel_windows
-    from stages.diarize.turns import cells_of
+def alone(turns: Sequence[Turn], speaker: str) -> list[Span]:
+    """Return where a speaker is heard without any other, in order; all own turns where that is nearly nowhere."""
     from stages.diarize.voice_activity import Span
 
-    cells: list[Cell] = []
-    vectors: list[np.ndarray] = []
-    waiting: list[np.ndarray] = []
-    half_ms = _WINDOW_FRAMES * HOP_SAMPLES // _SAMPLES_PER_MS // 2
-    for index, span in enumerate(spans):
-        for start_ms in range(span.start_ms, span.end_ms, _LONGEST_PIECE_MS):
-            piece = Span(start_ms, min(start_ms + _LONGEST_PIECE_MS, span.end_ms))
-            own = cells_of(piece, index, cell_ms)
-            starts = [((cell.start_ms + cell.end_ms) // 2 - half_ms - piece.start_ms) * _SAMPLES_PER_MS for cell in own]
-            waiting.append(mel_windows(read_span(voice, piece.start_ms, piece.end_ms), starts, _WINDOW_FRAMES))
-            cells += own
-        # Windows of many short spans together: a step of the network costs little more for 64 than for one.
-        if sum(map(len, waiting)) >= _WINDOWS_AT_ONCE or index + 1 == len(spans):
-            vectors.append(encoder.embed_mels(np.concatenate(waiting)))
-            waiting = []
-            progress((index + 1) / len(spans))
-    return cells, np.concatenate(vectors)
+    own = [Span(turn.start_ms, turn.end_ms) for turn in turns if turn.speaker == speaker]
+    left = own
+    for other in turns:
+        if other.speaker != speaker:
+            left = [
+                rest
+                for span in left
+                for rest in (
+                    Span(span.start_ms, min(span.end_ms, other.start_ms)),
+                    Span(max(span.start_ms, other.end_ms), span.end_ms),
+                )
+                if rest.start_ms < rest.end_ms
+            ]
+    return left if left == own or sum(span.end_ms - span.start_ms for span in left) >= _LEAST_ALONE_MS else own
 
 
-def _embedding(voice: Path, turns: Sequence[Turn], speaker: str, encoder: SpeakerEncoder) -> np.ndarray:
-    """Return the unit vector of a speaker's longest turns, up to a minute, in windows of 1.6 s, float32 (256,)."""
+def _embedding(voice: Path, spans: Sequence[Span], encoder: SpeakerEncoder) -> np.ndarray:
+    """Return the unit vector of a speaker's longest spans, up to a minute, in windows of 1.6 s, float32 (256,)."""
     from stages.diarize.ge2e import unit
 
     total, left_ms = np.zeros(0, np.float32), _MOST_EMBEDDED_MS
-    own = [turn for turn in turns if turn.speaker == speaker]
-    for turn in sorted(own, key=lambda turn: (turn.start_ms - turn.end_ms, turn.start_ms)):
+    for span in sorted(spans, key=lambda span: (span.start_ms - span.end_ms, span.start_ms)):
         if left_ms <= 0:
             break
-        length_ms = min(turn.end_ms - turn.start_ms, left_ms)
-        vector = encoder.embed(read_span(voice, turn.start_ms, turn.start_ms + length_ms)) * length_ms
+        length_ms = min(span.end_ms - span.start_ms, left_ms)
+        vector = encoder.embed(read_span(voice, span.start_ms, span.start_ms + length_ms)) * length_ms
         total = vector if not len(total) else total + vector
         left_ms -= length_ms
     return unit(total).astype(np.float32)

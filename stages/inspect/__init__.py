@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import langcodes
 
 from stages import models
 from stages.artifacts import Inspection, LineCheck, Mixdown, Record, Script, Speech, Unchecked
+from stages.engines import Engine, chosen
 from stages.errors import DubwrightError
 from stages.progress import Progress
 from stages.sound import SAMPLE_RATE_HZ, SPEECH_RATE_HZ, read_span, resample
@@ -23,10 +24,22 @@ _MARGIN_MS = 150
 class InspectConfig(Record):
     """How the dub is checked."""
 
+    engine: str = "faster-whisper"
+    """A name in :data:`ENGINES`."""
     model: str = "whisper-base"
-    """Name of the Whisper model in ``models.yaml``."""
+    """A name in the list of models, or a folder with a model of CTranslate2's form."""
     max_cer: float = 0.3
     """A line whose back-transcription differs more than this is flagged for a person."""
+
+
+ENGINES: Mapping[str, Engine] = {
+    "faster-whisper": Engine(
+        "faster-whisper",
+        "stages.transcribe.faster_whisper_engine:WhisperEngine",
+        modules=("faster_whisper",),
+        models=lambda config: (config.model,),
+    ),
+}
 
 
 def inspect(
@@ -41,9 +54,7 @@ def inspect(
     """
     import jiwer
 
-    from stages.transcribe.faster_whisper_engine import WhisperEngine
-
-    engine = WhisperEngine(models.path(config.model))
+    engine = chosen(ENGINES, config.engine, "inspect.engine").make()(models.find(config.model))
     language = langcodes.get(script.target).language
     assert language is not None
     texts = {line.id: line.text for line in script.lines}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,17 @@ from pydantic import Field
 from language_packs import Packs
 from stages import models
 from stages.artifacts import Diarization, Record, Separation, Transcript, Unprocessed
-from stages.errors import InputError
+from stages.devices import DeviceConfig
+from stages.engines import Engine, chosen
+from stages.errors import InputError, MissingEngineError
 from stages.languages import language_name
 from stages.progress import Progress
 from stages.sound import SPEECH_RATE_HZ, read_span
+from stages.transcribe.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from stages.diarize.voice_activity import Span
-    from stages.transcribe.faster_whisper_engine import WhisperEngine
+    from stages.transcribe.heard import Recogniser
 
 VERSION = 3
 UNDETERMINED = "und"
@@ -31,8 +35,19 @@ _GUESSES_NAMED = 3
 class TranscribeConfig(Record):
     """Settings of the transcription."""
 
+    engine: str = "faster-whisper"
+    """A name in :data:`ENGINES`."""
     model: str = "whisper-base"
-    """Name of the Whisper model in ``models.yaml``."""
+    """A name in the list of models, or a folder: for faster-whisper one of CTranslate2's form, of any size; for whisper
+    one that holds a ``NAME.pt`` of OpenAI's."""
+    device: DeviceConfig = DeviceConfig(kind="cpu")
+    """Where it is heard. With precision ``auto`` faster-whisper computes in int8 (on a CUDA device with float16
+    between), whisper in float32 (on a CUDA device in float16)."""
+    batch_size: int = Field(default=1, ge=1)
+    """Pieces of speech that faster-whisper hears at once; halved where they do not fit into the memory. Of more than
+    one, the words may differ a little."""
+    beam: int = Field(default=5, ge=1)
+    """Texts that are weighed against each other."""
     language: str | None = None
     """BCP-47 tag of the source language (``--from``); None listens for it."""
     min_language_probability: float = Field(default=0.5, ge=0, le=1)
@@ -47,8 +62,57 @@ class TranscribeConfig(Record):
     """Speech that is surely in another language than the clip's is listed; False writes it down as if it were."""
 
 
+def _faster_whisper_models(config: TranscribeConfig) -> tuple[str, ...]:
+    from stages.transcribe.faster_whisper_engine import check_folder
+
+    check_folder(models.find(config.model))
+    return (config.model,)
+
+
+def _openai_models(config: TranscribeConfig) -> tuple[str, ...]:
+    openai_checkpoint(models.find(config.model))
+    return (config.model,)
+
+
+def openai_checkpoint(folder: Path) -> Path:
+    """Return the checkpoint in a folder that holds one.
+
+    Raises:
+        MissingEngineError: it does not.
+    """
+    files = sorted(folder.glob("*.pt"))
+    if len(files) != 1:
+        raise MissingEngineError(
+            f"transcribe.model: {folder} holds {'several files' if files else 'no file'} NAME.pt, and whisper needs "
+            "one of OpenAI's checkpoints; choose another folder, or a model such as openai-whisper-small."
+        )
+    return files[0]
+
+
+ENGINES: Mapping[str, Engine] = {
+    "faster-whisper": Engine(
+        "faster-whisper",
+        "stages.transcribe.faster_whisper_engine:recogniser",
+        modules=("faster_whisper",),
+        models=_faster_whisper_models,
+    ),
+    "whisper": Engine(
+        "OpenAI's Whisper",
+        "stages.transcribe.openai_whisper_engine:recogniser",
+        modules=("whisper", "torch"),
+        extra="whisper",
+        models=_openai_models,
+    ),
+}
+
+
 def transcribe(
-    separation: Separation, diarization: Diarization, config: TranscribeConfig, out: Path, progress: Progress
+    separation: Separation,
+    diarization: Diarization,
+    vocabulary: Vocabulary,
+    config: TranscribeConfig,
+    out: Path,
+    progress: Progress,
 ) -> Transcript:
     """Write down the speech that the diarization found; what is not believed is listed. Nothing is written to ``out``.
 
@@ -57,6 +121,7 @@ def transcribe(
     Args:
         separation: its 16 kHz voice is listened to, piece by piece; voice and background tell music from speech.
         diarization: where to listen, and who speaks there.
+        vocabulary: terms that are likely to be said; they go into Whisper's prompt.
         config: see :class:`TranscribeConfig`.
         out: not needed: a transcript is all metadata.
         progress: told the share of the speech that is done.
@@ -64,20 +129,19 @@ def transcribe(
     Raises:
         InputError: the language is not sure enough, or Whisper does not know the one that was given, or nobody
             speaks it; or there is no such model.
-        MissingEngineError: the model is not here or does not verify.
+        MissingEngineError: the engine or its model is not here, does not verify or does not fit into the memory.
     """
     from stages.diarize.voice_activity import speech_probabilities
     from stages.transcribe.alignment import aligned
-    from stages.transcribe.faster_whisper_engine import WhisperEngine, whisper_code
     from stages.transcribe.faults import FOREIGN
+    from stages.transcribe.heard import whisper_code
     from stages.transcribe.lines import cut_lines, with_speakers
     from stages.transcribe.listening import WIDEST_PAUSE_MS, Listener, unprocessed
     from stages.transcribe.onsets import stretches
     from stages.transcribe.pieces import pieces, quietest_ms, speech_spans
 
-    whispers = [model.name for model in models.catalogue().values() if model.stage == "transcribe"]
-    if config.model not in whispers:
-        raise InputError(f"there is no transcription model {config.model!r}: choose from {', '.join(whispers)}.")
+    chosen_engine = chosen(ENGINES, config.engine, "transcribe.engine")
+    chosen_engine.models(config)
     if config.language is not None:
         whisper_code(config.language)
     voice = separation.file(separation.voice_16k)
@@ -91,7 +155,7 @@ def transcribe(
     def quietest(start_ms: int, end_ms: int) -> int:
         return start_ms + quietest_ms(read_span(voice, start_ms, end_ms), SPEECH_RATE_HZ)
 
-    engine = WhisperEngine(models.path(config.model))
+    engine: Recogniser = chosen_engine.make()(config, vocabulary)
     if config.language is None:
         windows = pieces(spans, _VOTE_WINDOW_MS, WIDEST_PAUSE_MS, quietest)
         language, certainty = _vote(engine, voice, windows, config.min_language_probability)
@@ -100,7 +164,7 @@ def transcribe(
 
     packs = Packs()
     pack = packs.load(language) if packs.find(language) else None
-    listener = Listener(engine, separation, language, pack, spans, config.drop_other_languages)
+    listener = Listener(engine, separation, language, pack, spans, config.drop_other_languages, config.batch_size)
     heard = listener.listen(config.min_unprocessed_ms, progress)
     others = {each.reason for each in heard.dropped if each.reason.startswith(FOREIGN)}
     if others and not heard.words:
@@ -120,7 +184,7 @@ def transcribe(
     )
 
 
-def _vote(engine: WhisperEngine, voice: Path, windows: list[Span], enough: float) -> tuple[str, float]:
+def _vote(engine: Recogniser, voice: Path, windows: list[Span], enough: float) -> tuple[str, float]:
     """Return the language with the most probability, summed over windows by their length, and its share.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stages.diarize.voice_activity import Span
-from stages.transcribe.faster_whisper_engine import HeardWord
+from stages.transcribe.heard import HeardWord
 from stages.transcribe.lines import ends_phrase
 from stages.transcribe.word_times import placed
 

@@ -2,66 +2,125 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from stages.errors import InputError
+from stages import models
+from stages.artifacts import Record
+from stages.devices import DeviceConfig
+from stages.errors import MissingEngineError
+from stages.sound import SPEECH_RATE_HZ
 from stages.transcribe.faults import is_loop
+from stages.transcribe.heard import HeardSegment, HeardWord, by_tag, heard_segments, whisper_code
+from stages.transcribe.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from faster_whisper.transcribe import Segment
+
+    from stages.transcribe import TranscribeConfig
 
 Task = Literal["transcribe", "translate"]
 
 _THREADS = 2
 """Fixed, so that the same sound gives the same words on every machine."""
 _BEAM = 5
-_NO_REPEATED_WORDS = 4
-_WHISPER_CODES = {"jv": "jw", "fil": "tl", "nb": "no"}
-"""Where Whisper's code differs from the primary BCP-47 subtag."""
+NO_REPEATED_WORDS = 4
+"""Tokens in a row that may not come twice where repetition is forbidden."""
+_LONGEST_SAMPLES = 30 * SPEECH_RATE_HZ
+"""What Whisper sees at once."""
+PROMPT_TOKENS = 223
+"""Whisper's text context is 448 tokens, half of it for what came before, less the token that says so."""
+_OUT_OF_MEMORY = "out of memory"
+FILES = ("config.json", "model.bin", "tokenizer.json")
+"""Without its tokenizer faster-whisper would ask a hub for one."""
 
 
-@dataclass(frozen=True)
-class HeardWord:
-    """A word as Whisper wrote it, leading space included, with its times in the sound it was given."""
+class Hearing(Record):
+    """How a model is run."""
 
-    text: str
-    start_ms: int
-    end_ms: int
-    probability: float
+    device: DeviceConfig = DeviceConfig(kind="cpu")
+    beam: int = _BEAM
+    vocabulary: Vocabulary = Vocabulary()
 
 
-@dataclass(frozen=True)
-class HeardSegment:
-    """Words that Whisper wrote in one go, and how sure it was."""
+def recogniser(config: TranscribeConfig, vocabulary: Vocabulary) -> WhisperEngine:
+    """Return the engine that the settings of the transcription ask for.
 
-    words: tuple[HeardWord, ...]
-    mean_log_probability: float
-    """Of the tokens, natural logarithm."""
-    no_speech_probability: float
+    Raises:
+        InputError: there is no such model.
+        MissingEngineError: it is not here, cannot be read, or does not run on the device.
+    """
+    return WhisperEngine(
+        models.find(config.model), Hearing(device=config.device, beam=config.beam, vocabulary=vocabulary)
+    )
 
-    @property
-    def text(self) -> str:
-        """As Whisper wrote it, without the space before it."""
-        return "".join(word.text for word in self.words).strip()
+
+def check_folder(folder: Path) -> None:
+    """Say at once that a folder holds no model for this engine.
+
+    Raises:
+        MissingEngineError: a file is absent.
+    """
+    if lacking := [name for name in FILES if not (folder / name).is_file()]:
+        raise MissingEngineError(
+            f"{folder} holds no model for faster-whisper: {' and '.join(lacking)} not found. Make it from one of a "
+            "hub: ct2-transformers-converter --model openai/whisper-small --output_dir FOLDER --copy_files "
+            "tokenizer.json preprocessor_config.json"
+        )
 
 
 class WhisperEngine:
     """One loaded Whisper model. Deterministic: beam search, no sampling, no memory of earlier calls."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load the model from ``models.path("whisper-base")``."""
+    def __init__(self, folder: Path, hearing: Hearing | None = None) -> None:
+        """Load the model from a folder such as ``models.path("whisper-base")``.
+
+        Raises:
+            MissingEngineError: it cannot be read, knows one language only, or does not run on the device.
+        """
         from faster_whisper import WhisperModel
 
-        self._model = WhisperModel(
-            str(folder), device="cpu", compute_type="int8", cpu_threads=_THREADS, local_files_only=True
-        )
+        hearing = hearing or Hearing()
+        check_folder(folder)
+        kind = _device_kind(hearing.device)
+        try:
+            with _memory_errors():
+                self._model = WhisperModel(
+                    str(folder),
+                    device=kind,
+                    compute_type=_compute_type(kind, hearing.device),
+                    cpu_threads=_THREADS,
+                    local_files_only=True,
+                )
+        except MemoryError:
+            raise MissingEngineError(
+                f"{folder}: the memory of this device does not suffice; choose a smaller model or another device."
+            ) from None
+        except Exception as error:  # tokenizers raises Exception itself
+            reason = str(error).splitlines()[0]
+            raise MissingEngineError(f"{folder} cannot be used by faster-whisper ({reason}).") from error
+        if not self._model.model.is_multilingual:
+            raise MissingEngineError(f"{folder} holds a Whisper for English only; choose a multilingual one.")
+        bands = self._model.feature_extractor.mel_filters.shape[0]
+        if bands != self._model.model.n_mels:
+            raise MissingEngineError(
+                f"{folder}: the model hears {self._model.model.n_mels} mel bands, not {bands}; put its "
+                "preprocessor_config.json beside it."
+            )
+        self._beam = hearing.beam
+        self._prompt = hearing.vocabulary.prompt(self._tokens, PROMPT_TOKENS)
 
     def language_probabilities(self, samples_16k: np.ndarray) -> dict[str, float]:
         """Return the probability of every language by BCP-47 tag for float32 (n,) samples of at most 30 s."""
-        _, _, probabilities = self._model.detect_language(audio=samples_16k)
-        tags = {code: tag for tag, code in _WHISPER_CODES.items()}
-        return {tags.get(code, code): float(probability) for code, probability in probabilities}
+        with _memory_errors():
+            _, _, probabilities = self._model.detect_language(audio=samples_16k)
+        return by_tag(probabilities)
 
     def words(self, samples_16k: np.ndarray, language: str) -> tuple[HeardWord, ...]:
         """Return the words in float32 (n,) samples with their times.
@@ -72,34 +131,68 @@ class WhisperEngine:
         return tuple(word for segment in self.segments(samples_16k, language) for word in segment.words)
 
     def segments(self, samples_16k: np.ndarray, language: str, may_repeat: bool = True) -> tuple[HeardSegment, ...]:
-        """Return what is said in float32 (n,) samples, segment by segment.
-
-        Args:
-            samples_16k: what to listen to.
-            language: BCP-47.
-            may_repeat: False forbids to write the same four tokens twice.
-
-        Raises:
-            InputError: Whisper does not know the language.
-        """
+        """Return what is said (:class:`stages.transcribe.heard.Recogniser`)."""
         decoded = self._decode(samples_16k, language, "transcribe", word_times=True, may_repeat=may_repeat)
-        written = [
-            [
-                HeardWord(word.word, round(word.start * 1000), round(word.end * 1000), float(word.probability))
-                for word in segment.words or ()
-            ]
-            for segment in decoded
+        return heard_segments([_written(segment) for segment in decoded])
+
+    def segments_of(self, sounds: Sequence[np.ndarray], language: str) -> list[tuple[HeardSegment, ...]]:
+        """Return what is said in each sound (:class:`stages.transcribe.heard.Recogniser`).
+
+        Several are heard at once, without the search for what follows the last time mark of a window: that is what the
+        stage listens for again.
+        """
+        fit = [number for number, samples in enumerate(sounds) if 0 < len(samples) <= _LONGEST_SAMPLES]
+        if len(fit) < 2:
+            return [self.segments(samples, language) for samples in sounds]
+        written = dict(zip(fit, self._at_once([sounds[number] for number in fit], language), strict=True))
+        loops = {number for number, segments in written.items() if is_loop(" ".join(each.text for each in segments))}
+        return [
+            heard_segments([_written(segment) for segment in written[number]])
+            if number in written and number not in loops
+            else self.segments(samples, language, may_repeat=number not in loops)
+            for number, samples in enumerate(sounds)
         ]
-        has_spaces = _writes_spaces([word for words in written for word in words])
-        return tuple(
-            HeardSegment(
-                words=_whole_words(words) if has_spaces else tuple(words),
-                mean_log_probability=float(segment.avg_logprob),
-                no_speech_probability=float(segment.no_speech_prob),
-            )
-            for segment, words in zip(decoded, written, strict=True)
-            if words
+
+    def _at_once(self, sounds: Sequence[np.ndarray], language: str) -> list[list[Segment]]:
+        """Return what is decoded in each sound of at most 30 s, with its own times."""
+        from faster_whisper import BatchedInferencePipeline
+
+        code = whisper_code(language)
+        # Each begins at a whole second, where no rounding of times meets it.
+        lengths_s = [-(-len(samples) // SPEECH_RATE_HZ) for samples in sounds]
+        starts_s = [0, *accumulate(lengths_s[:-1])]
+        clip = np.concatenate(
+            [
+                np.pad(samples, (0, length_s * SPEECH_RATE_HZ - len(samples)))
+                for samples, length_s in zip(sounds, lengths_s, strict=True)
+            ]
         )
+        with _memory_errors():
+            found, _ = BatchedInferencePipeline(self._model).transcribe(
+                np.asarray(clip, np.float32),
+                language=code,
+                beam_size=self._beam,
+                temperature=0.0,
+                without_timestamps=False,
+                word_timestamps=True,
+                vad_filter=False,
+                clip_timestamps=[
+                    {"start": start_s, "end": start_s + len(samples) / SPEECH_RATE_HZ}
+                    for start_s, samples in zip(starts_s, sounds, strict=True)
+                ],
+                batch_size=len(sounds),
+                initial_prompt=self._prompt,
+            )
+            decoded = list(found)
+        by_start = {start_s * self._model.frames_per_second: start_s for start_s in starts_s}
+        return [
+            [
+                _moved(segment, start_s, len(samples) / SPEECH_RATE_HZ)
+                for segment in decoded
+                if by_start[segment.seek] == start_s
+            ]
+            for start_s, samples in zip(starts_s, sounds, strict=True)
+        ]
 
     def recognise(
         self, samples_16k: np.ndarray, language: str, task: Task = "transcribe", names: str | None = None
@@ -122,62 +215,80 @@ class WhisperEngine:
         word_times: bool,
         may_repeat: bool = True,
         names: str | None = None,
-    ) -> list:
+    ) -> list[Segment]:
         if len(samples_16k) == 0:
             return []
         code = whisper_code(language)
-        segments: list = []
+        segments: list[Segment] = []
         # A loop ("and then and then ...") is decoded again with repetition forbidden; sampling, Whisper's own
         # way out, would give other words on every run.
-        for no_repeat in (0, _NO_REPEATED_WORDS) if may_repeat else (_NO_REPEATED_WORDS,):
-            found, _ = self._model.transcribe(
-                np.asarray(samples_16k, np.float32),
-                language=code,
-                task=task,
-                beam_size=_BEAM,
-                temperature=0.0,
-                condition_on_previous_text=False,
-                word_timestamps=word_times,
-                vad_filter=False,
-                no_repeat_ngram_size=no_repeat,
-                hotwords=names,
-            )
-            segments = list(found)
+        for no_repeat in (0, NO_REPEATED_WORDS) if may_repeat else (NO_REPEATED_WORDS,):
+            with _memory_errors():
+                found, _ = self._model.transcribe(
+                    np.asarray(samples_16k, np.float32),
+                    language=code,
+                    task=task,
+                    beam_size=self._beam,
+                    temperature=0.0,
+                    condition_on_previous_text=False,
+                    word_timestamps=word_times,
+                    vad_filter=False,
+                    no_repeat_ngram_size=no_repeat,
+                    hotwords=names,
+                    initial_prompt=self._prompt,
+                )
+                segments = list(found)
             if not is_loop(" ".join(segment.text for segment in segments)):
                 break
         return segments
 
-
-def _writes_spaces(words: list[HeardWord]) -> bool:
-    return 2 * sum(word.text.startswith(" ") for word in words) >= len(words)
-
-
-def _whole_words(words: list[HeardWord]) -> tuple[HeardWord, ...]:
-    """Join what Whisper split inside a word ("D" ".C."), in a script that writes spaces between words."""
-    whole: list[HeardWord] = []
-    for word in words:
-        if whole and not word.text.startswith(" "):
-            first = whole.pop()
-            probability = min(first.probability, word.probability)
-            word = HeardWord(first.text + word.text, first.start_ms, word.end_ms, probability)
-        whole.append(word)
-    return tuple(whole)
+    def _tokens(self, text: str) -> int:
+        return len(self._model.hf_tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def whisper_code(language: str) -> str:
-    """Return Whisper's code for a BCP-47 tag: ``pt`` for ``pt-BR``, ``jw`` for ``jv``.
+def _written(segment: Segment) -> tuple[list[HeardWord], float, float]:
+    words = [
+        HeardWord(word.word, round(word.start * 1000), round(word.end * 1000), float(word.probability))
+        for word in segment.words or ()
+    ]
+    return words, float(segment.avg_logprob), float(segment.no_speech_prob)
 
-    Raises:
-        InputError: the tag is malformed or Whisper does not know the language.
-    """
-    import langcodes
-    from faster_whisper.tokenizer import _LANGUAGE_CODES
 
+def _moved(segment: Segment, earlier_s: int, most_s: float) -> Segment:
+    """Return a segment with times in its own sound, which is ``most_s`` long."""
+    words = [
+        replace(word, start=min(word.start - earlier_s, most_s), end=min(word.end - earlier_s, most_s))
+        for word in segment.words or ()
+    ]
+    return replace(segment, words=words)
+
+
+def _device_kind(device: DeviceConfig) -> Literal["cpu", "cuda"]:
+    """Return where CTranslate2 computes, which needs no torch to tell."""
+    if device.kind == "cpu":
+        return "cpu"
+    import ctranslate2
+
+    has_cuda = ctranslate2.get_cuda_device_count() > 0
+    if device.kind == "cuda" and not has_cuda:
+        raise MissingEngineError(
+            "transcribe.device.kind is cuda, and CTranslate2 finds no CUDA device here; choose cpu or auto."
+        )
+    return "cuda" if has_cuda else "cpu"
+
+
+def _compute_type(kind: str, device: DeviceConfig) -> str:
+    if device.precision != "auto":
+        return device.precision
+    return "int8" if kind == "cpu" else "int8_float16"
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Tell from CTranslate2's errors that the memory of a device does not suffice."""
     try:
-        primary = langcodes.Language.get(language).language or ""
-    except langcodes.LanguageTagError as error:
-        raise InputError(f"{language!r} is not a language tag: use one such as en or pt-BR.") from error
-    code = _WHISPER_CODES.get(primary, primary)
-    if code not in _LANGUAGE_CODES:
-        raise InputError(f"Whisper does not know the language {language!r}: see dubwright languages.")
-    return code
+        yield
+    except RuntimeError as error:
+        if _OUT_OF_MEMORY in str(error):
+            raise MemoryError(str(error)) from error
+        raise

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stages.artifacts import Line, Turn, Word
-from stages.transcribe.faster_whisper_engine import HeardWord
+from stages.transcribe.heard import HeardWord
 
 _FINAL = re.compile(r"[.!?…。！？।؟۔]+[\"'”’»)\]]*$")
 _ELLIPSIS = re.compile(r"(?:\.{2,}|…)$")

@@ -17,10 +17,10 @@ import soundfile
 from language_packs import Pack
 from language_packs.g2p import MissingReaderError, UnreadableError, check_script, phonemize, segments
 from stages.artifacts import Separation
+from stages.devices import in_batches
 from stages.diarize.voice_activity import Span, padded
 from stages.progress import Progress
 from stages.sound import SPEECH_RATE_HZ, read_span
-from stages.transcribe.faster_whisper_engine import HeardSegment, HeardWord, WhisperEngine
 from stages.transcribe.faults import (
     FOREIGN,
     REPEATS,
@@ -32,6 +32,7 @@ from stages.transcribe.faults import (
     looping,
     other_language,
 )
+from stages.transcribe.heard import HeardSegment, HeardWord, Recogniser
 from stages.transcribe.pieces import pieces, quietest_ms
 from stages.transcribe.word_times import NEAR_SPEECH_MS, mend, uncovered
 
@@ -86,7 +87,7 @@ class _Told:
 class Listener:
     """Listens to one clip in one language."""
 
-    engine: WhisperEngine
+    engine: Recogniser
     separation: Separation
     language: str
     pack: Pack | None
@@ -94,6 +95,8 @@ class Listener:
     spans: Sequence[Span]
     """Where somebody speaks, in order, apart from each other."""
     drops_other_languages: bool = True
+    batch_size: int = 1
+    """Pieces that are heard at once."""
 
     def listen(self, at_least_ms: int, progress: Progress) -> Heard:
         """Return the words that are believed, and what was dropped.
@@ -104,9 +107,14 @@ class Listener:
         """
         parts = self._pieces(self.spans, LONGEST_PIECE_MS, WIDEST_PAUSE_MS)
         told: list[_Told] = []
-        for done, piece in enumerate(parts, 1):
-            told += self._hear(piece)
-            progress(done / len(parts))
+
+        def hear(pieces: Sequence[Span]) -> Sequence[list[_Told]]:
+            found = self._hear_at_once(pieces)
+            progress((parts.index(pieces[-1]) + 1) / len(parts))
+            return found
+
+        for found in in_batches(parts, self.batch_size, hear, "transcribe.engine"):
+            told += found
         words: list[HeardWord] = []
         dropped: list[Dropped] = []
         heard_twice: list[Span] = []
@@ -183,7 +191,14 @@ class Listener:
 
     def _hear(self, piece: Span, may_repeat: bool = True) -> list[_Told]:
         samples = self._samples(piece.start_ms, piece.end_ms)
-        found = self.engine.segments(samples, self.language, may_repeat)
+        return self._told(piece, samples, self.engine.segments(samples, self.language, may_repeat))
+
+    def _hear_at_once(self, parts: Sequence[Span]) -> list[list[_Told]]:
+        sounds = [self._samples(piece.start_ms, piece.end_ms) for piece in parts]
+        found = self.engine.segments_of(sounds, self.language)
+        return [self._told(*each) for each in zip(parts, sounds, found, strict=True)]
+
+    def _told(self, piece: Span, samples: np.ndarray, found: Sequence[HeardSegment]) -> list[_Told]:
         languages = self.engine.language_probabilities(samples) if found else {}
         return [_Told(_later(segment, piece.start_ms), languages) for segment in found]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stages.diarize.voice_activity import Span
-from stages.transcribe.faster_whisper_engine import HeardWord
+from stages.transcribe.heard import HeardWord
 
 SHORTEST_WORD_MS = 40
 """Two phones at the fastest anybody speaks."""
