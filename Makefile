@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 APERTIUM := apertium apertium-es-pt apertium-por-cat apertium-pt-gl apertium-es-gl apertium-fra-cat apertium-fr-es apertium-spa-ita apertium-spa-cat
 
 # Extras of the neural profile that live together with a CPU build of torch; without them their tests are skipped.
-NEURAL := demucs,llm,transformers,wav2lip,whisper
+NEURAL := demucs,llm,pocket,transformers,wav2lip,whisper
 
 .PHONY: demo neural test test-neural check bench install models apertium clean
 

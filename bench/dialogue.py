@@ -25,7 +25,7 @@ import soundfile
 import soxr
 
 from language_packs import Packs
-from stages import pipeline
+from stages import pipeline, synthesize
 from stages.artifacts import (
     Diarization,
     FaceTurn,
@@ -299,8 +299,8 @@ def main() -> None:
     pack = Packs(settings.packs).load(TARGET)
     translation = run(pipeline.TRANSLATE, *pipeline._to_translate(shared, TARGET, settings), language=TARGET)
     cast = run(pipeline.CAST, translation, diarization, separation, pack, language=TARGET)
-    engine = settings.synthesize.engine
-    script = run(pipeline.FIT, translation, cast, media, engine, pack, Edits(), language=TARGET)
+    voicing = synthesize.voicing(settings.synthesize)
+    script = run(pipeline.FIT, translation, cast, media, voicing, pack, Edits(), language=TARGET)
     reading = run(pipeline.READ, script, cast, pack, language=TARGET)
     plan = run(pipeline.PLAN, script, reading, transcript, faces, media, language=TARGET)
     speech = as_planned(script, plan)

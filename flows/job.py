@@ -14,13 +14,13 @@ from stages.artifacts import Artifact, SourceVideo
 from stages.deliver import Delivery, check_place, deliver, unchanged
 from stages.edits import Edits, edits_file, read_edits
 from stages.errors import InputError
-from stages.languages import language_name, normalise_tag
+from stages.languages import normalise_tag
 from stages.progress import Progress
 from stages.settings import Settings
 from stages.speakers import Speakers, read_speakers, speakers_file, write_speakers
 from stages.still import open_inputs
 from stages.store import Stage, StageRun, Store
-from stages.synthesize import engines_for
+from stages.synthesize import check_speaks
 from stages.translate import check_pair, check_references
 from stages.translate.exchange import check_exports, export
 
@@ -87,11 +87,7 @@ def check(
     for tag in tags:
         packs.load(tag)
         check_pair(source, tag, settings.translate)
-        if settings.synthesize.engine not in engines_for(tag):
-            raise InputError(
-                f"{settings.synthesize.engine} does not speak {language_name(tag)}, so it cannot be dubbed here; see "
-                "dubwright languages for those that can."
-            )
+        check_speaks(settings.synthesize, tag)
     lipsync.check(settings.lipsync, lines)
     check_references(settings.glossary, settings.memories, source, tags)
     check_exports(exports, folder, video.stem, tags, settings.memories)

@@ -99,21 +99,19 @@ FIT = Stage(
     Script,
     timing.FIT_VERSION,
     "timing",
-    "kokoro",
-    ("kokoro-82m", "kokoro-voices"),
 )
 CAST = Stage(
-    "cast", "Matching voices", synthesize.cast, Cast, synthesize.CAST_VERSION, "synthesize", "kokoro + world",
-    ("kokoro-82m", "kokoro-voices", "ge2e-speaker-encoder"),
+    "cast", "Finding voices", synthesize.cast, Cast, synthesize.CAST_VERSION, "synthesize",
+    models=("ge2e-speaker-encoder",), engines=synthesize.ENGINES,
 )  # fmt: skip
 READ = Stage(
-    "read", "Reading the lines", synthesize.read, Reading, synthesize.READ_VERSION, "synthesize", "kokoro",
-    ("kokoro-82m", "kokoro-voices"),
+    "read", "Reading the lines", synthesize.read, Reading, synthesize.READ_VERSION, "synthesize",
+    engines=synthesize.ENGINES,
 )  # fmt: skip
 PLAN = Stage("plan", "Planning the timing", timing.plan, Plan, timing.PLAN_VERSION, "timing")
 SPEAK = Stage(
-    "speak", "Speaking", synthesize.speak, Speech, synthesize.SPEAK_VERSION, "synthesize", "kokoro + world",
-    ("kokoro-82m", "kokoro-voices", "ge2e-speaker-encoder"),
+    "speak", "Speaking", synthesize.speak, Speech, synthesize.SPEAK_VERSION, "synthesize",
+    models=("ge2e-speaker-encoder",), engines=synthesize.ENGINES,
 )  # fmt: skip
 PERSONAL = Stage(
     "personal", "Learning the speakers' own visemes", visemes.personal_visemes, PersonalVisemes,
@@ -244,7 +242,8 @@ def dub(run: RunStage, shared: Shared, target: str, settings: Settings, edits: E
     pack = Packs(settings.packs).load(target)
     translation = step(TRANSLATE, Script, *_to_translate(shared, target, settings))
     voices = step(CAST, Cast, translation, diarization, separation, pack)
-    script = step(FIT, Script, translation, voices, shared.media, settings.synthesize.engine, pack, edits)
+    voicing = synthesize.voicing(settings.synthesize)
+    script = step(FIT, Script, translation, voices, shared.media, voicing, pack, edits)
     reading = step(READ, Reading, script, voices, pack)
     plan = step(PLAN, Plan, script, reading, shared.transcript, shared.faces, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
@@ -274,8 +273,8 @@ def redub(
     pack = Packs(settings.packs).load(target)
     translation = step(TRANSLATE, Script, *_to_translate(shared, target, settings))
     voices = step(CAST, Cast, translation, diarization, separation, pack)
-    engine = settings.synthesize.engine
-    script = step(REFIT, Script, translation, voices, media, engine, pack, edits, before.script, lines)
+    voicing = synthesize.voicing(settings.synthesize)
+    script = step(REFIT, Script, translation, voices, media, voicing, pack, edits, before.script, lines)
     asked = script.model_copy(update={"lines": tuple(line for line in script.lines if line.id in lines)})
     reading = step(READ, Reading, asked, voices, pack)
     plan = step(REPLAN, Plan, script, reading, shared.transcript, shared.faces, media, before.plan, lines)

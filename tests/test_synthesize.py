@@ -95,7 +95,7 @@ def test_the_line_is_spoken_in_its_place(chain: tuple) -> None:
 
 
 def test_an_unknown_engine_is_one_line() -> None:
-    with pytest.raises(MissingEngineError, match=r"no engine 'espeak'; choose one of: kokoro\.$"):
+    with pytest.raises(MissingEngineError, match=r"no engine 'espeak'; choose one of: kokoro, xtts, pocket, mms\.$"):
         synthesize.engine_spec("espeak")
 
 

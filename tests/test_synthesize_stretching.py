@@ -3,7 +3,7 @@ import pytest
 
 from stages.synthesize.kokoro import KokoroEngine
 from stages.synthesize.pitch import UNCHANGED
-from stages.synthesize.stretching import CLEAR_SPEED, MOST, _shortened, speak
+from stages.synthesize.stretching import CLEAR_SPEED, MOST, at_tempo, speak
 
 IPA = "bˈoæ nˈoɪtʃy, papˈaɪ, kˈomu vˈaɪ?"
 
@@ -11,7 +11,7 @@ IPA = "bˈoæ nˈoɪtʃy, papˈaɪ, kˈomu vˈaɪ?"
 @pytest.mark.parametrize("factor", [1.02, 1.1])
 def test_a_tone_gets_shorter_and_keeps_its_pitch(factor: float) -> None:
     tone = 0.3 * np.sin(2 * np.pi * 200 * np.arange(24_000) / 24_000).astype(np.float32)
-    found = _shortened(tone, factor, 24_000)
+    found = at_tempo(tone, factor, 24_000)
     assert len(found) == round(24_000 / factor)
     inner = found[2400:-2400]
     spectrum = np.abs(np.fft.rfft(inner * np.hanning(len(inner))))

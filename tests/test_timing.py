@@ -28,6 +28,7 @@ from stages.artifacts import (
 from stages.edits import Edits
 from stages.errors import InputError
 from stages.progress import silent
+from stages.synthesize import SynthesizeConfig, voicing
 from stages.timing.fitting import first_that_fits
 from stages.timing.phrases import SourcePause
 from stages.timing.planner import (
@@ -263,7 +264,9 @@ def test_the_stage_gives_later_ones_the_text_that_fits(tmp_path: Path, end_ms, t
     )
     script = Script(source="en", target="pt-BR", route=("x",), lines=(line,))
     pack, cast = load_pack("pt-BR"), Cast(voices=(voice,))
-    fitted = timing.fit(script, cast, media(end_ms), "kokoro", pack, Edits(), TimingConfig(), tmp_path, silent)
+    fitted = timing.fit(
+        script, cast, media(end_ms), voicing(SynthesizeConfig()), pack, Edits(), TimingConfig(), tmp_path, silent
+    )
     assert (fitted.lines[0].text, fitted.lines[0].full_text, fitted.lines[0].flags) == (text, full_text, ())
 
 

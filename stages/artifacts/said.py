@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from language_packs.schema import G2P
 from stages.artifacts.base import Artifact, Record
 
 
@@ -52,6 +53,8 @@ class ReadLine(Record):
     id: int
     ipa: str
     """espeak-ng IPA with stress marks and punctuation."""
+    text: str | None = None
+    """What an engine that reads letters is given; None: it is given the IPA."""
     duration_ms: int
     """Length at speed 1, leading and trailing silence included."""
     lead_ms: int
@@ -63,6 +66,11 @@ class ReadLine(Record):
     """Why the line cannot be read; it has no phones then."""
 
     @property
+    def said(self) -> str:
+        """What the engine is given."""
+        return self.ipa if self.text is None else self.text
+
+    @property
     def sounding_ms(self) -> int:
         """First phone's onset to last phone's end at speed 1."""
         return self.duration_ms - self.lead_ms - self.tail_ms
@@ -72,6 +80,8 @@ class Reading(Artifact):
     """Every line of a script as phones, with measured durations."""
 
     engine: str
+    how: G2P | None = None
+    """How the language's pack reads."""
     lines: tuple[ReadLine, ...]
 
 
@@ -117,7 +127,12 @@ class VoiceSettings(Record):
     similarity_unmatched: float
     """Cosine of the speaker embeddings: synthesiser's own voice against the speaker."""
     similarity_matched: float
-    """The same after matching."""
+    """The same after matching, or of the clone."""
+    kind: Literal["matched", "cloned"] = "matched"
+    """One of the engine's own voices, brought nearer to the speaker; or a voice made of the speaker's own seconds,
+    which has no likeness before matching (0)."""
+    pace: float = 1.0
+    """Of a clone: how long it takes for what espeak-ng says in one second."""
 
 
 class Cast(Artifact):
@@ -126,6 +141,8 @@ class Cast(Artifact):
     voices: tuple[VoiceSettings, ...]
     spectra: str = "spectra.npz"
     """Per speaker name: float64 (bins,) long-term log-spectrum correction of the matched voice, in nepers."""
+    conditioning: str | None = None
+    """Of an engine that clones: arrays ``<speaker>/<name>`` as it made them of the speaker's own seconds."""
 
 
 class Phone(Record):

@@ -252,11 +252,11 @@ def _voices(lines: Sequence[LineSound], voices: Cast, speech: Speech, inspection
     own = [line.source_similarity for line in lines if line.source_similarity is not None]
     yield figure("similarity", _mean(alike), _mean(own), len(alike))
     said = [line.speaker for line in speech.lines]
-    # A speaker who could not be measured has similarities of 0: no voice was matched.
+    # A speaker who could not be measured has similarities of 0: no voice was matched. A clone is not matched either.
     gains = [
         (each.similarity_matched - each.similarity_unmatched, said.count(each.speaker))
         for each in voices.voices
-        if each.similarity_matched and said.count(each.speaker)
+        if each.kind == "matched" and each.similarity_matched and said.count(each.speaker)
     ]
     count = sum(number for _, number in gains)
     yield figure("similarity_gain", sum(gain * n for gain, n in gains) / count if count else None, None, count)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -16,9 +13,9 @@ from stages.artifacts import (
     Cast,
     Diarization,
     Plan,
+    Prosody,
     Reading,
     ReadLine,
-    Record,
     Script,
     ScriptLine,
     Separation,
@@ -26,155 +23,56 @@ from stages.artifacts import (
     SpokenLine,
     VoiceSettings,
 )
-from stages.errors import DubwrightError, MissingEngineError
+from stages.errors import DubwrightError
 from stages.progress import Progress
 from stages.reading import check_lines, read_line, try_line
+from stages.synthesize.config import MmsConfig, PocketConfig, SynthesizeConfig, Voicing, XttsConfig
 from stages.synthesize.pitch import UNCHANGED, Change, LogF0
-from stages.synthesize.voices import Voice, blended_f0, clear, measured, shares
+from stages.synthesize.registry import (
+    ENGINES,
+    EngineSpec,
+    Quality,
+    Synthesizer,
+    castable,
+    check_speaks,
+    engine_spec,
+    engines_for,
+    load,
+    voicing,
+)
+from stages.synthesize.voices import Voice, blended_f0, shares
 
-if TYPE_CHECKING:
-    from stages.synthesize.kokoro import Length, Utterance
+__all__ = [
+    "CAST_VERSION",
+    "ENGINES",
+    "READ_VERSION",
+    "SPEAK_VERSION",
+    "EngineSpec",
+    "MmsConfig",
+    "PocketConfig",
+    "Quality",
+    "SynthesizeConfig",
+    "Synthesizer",
+    "Voicing",
+    "XttsConfig",
+    "cast",
+    "castable",
+    "check_speaks",
+    "engine_spec",
+    "engines_for",
+    "load",
+    "read",
+    "speak",
+    "voicing",
+]
 
-CAST_VERSION = 5
-READ_VERSION = 3
-SPEAK_VERSION = 6
-
-
-class SynthesizeConfig(Record):
-    """Which synthesiser speaks, and whether its voices are matched to the speakers."""
-
-    engine: str = "kokoro"
-    """A name in :data:`ENGINES`."""
-    match_voices: bool = True
-    """Match pitch, vocal-tract length and long-term spectrum to each speaker; else the voices are used as they are."""
-    audition_characters: int = 80
-    """How much of the script each voice reads, to be compared with the speakers."""
-
-
-class Synthesizer(Protocol):
-    """A loaded engine."""
-
-    rate_hz: int
-
-    def durations(self, ipa: str, voice: str, speed: float = 1.0) -> Length:
-        """Return how long ``ipa`` takes, without speaking it."""
-        ...
-
-    def speed_for(self, ipa: str, voice: str, sounding_ms: int) -> float:
-        """Return the speed at which ``ipa`` sounds for ``sounding_ms``."""
-        ...
-
-    def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Change = UNCHANGED) -> Utterance:
-        """Return ``ipa`` spoken at a pitch, with exact phone times."""
-        ...
+CAST_VERSION = 6
+READ_VERSION = 4
+SPEAK_VERSION = 7
 
 
-Quality = Literal["good", "rough"]
-"""How well a language is spoken: rough has every sixth to third character misheard."""
-_GOOD_CER = 0.15
 _UNDERSTUDIES = 2
 """Other voices that are tried on a line that a speaker's own voice fails on."""
-_AS_CLEAR_CER = 0.02
-"""How much worse than the clearest of its sex a voice may be understood to be cast, in character error rate."""
-
-
-@dataclass(frozen=True)
-class EngineSpec:
-    """A synthesiser that can be chosen."""
-
-    load: Callable[[], Synthesizer]
-    voices: Callable[[], Mapping[str, Voice]]
-    """Reads what was measured of its voices."""
-    cer: Mapping[str, float]
-    """Primary language subtag -> character error rate of back-transcription, mean of the voices: what it can speak."""
-
-
-def _load_kokoro() -> Synthesizer:
-    return import_module("stages.synthesize.kokoro").KokoroEngine()
-
-
-ENGINES: Mapping[str, EngineSpec] = {
-    "kokoro": EngineSpec(
-        load=_load_kokoro,
-        voices=lambda: measured("kokoro"),
-        # `python -m bench.speaking`; all but pt es fr it de by two voices that were cast before (jm_kumo and a blend of
-        # jf_gongitsune and jf_alpha). Not listed, above .30: ar be br cy da fo is sq mt vi am hi mr bn te ml.
-        cer={
-            "en": 0.01,
-            "es": 0.0,
-            "id": 0.03,
-            "pt": 0.03,
-            "de": 0.02,
-            "ro": 0.05,
-            "hr": 0.06,
-            "bs": 0.06,
-            "bg": 0.07,
-            "pl": 0.07,
-            "sl": 0.07,
-            "sr": 0.07,
-            "it": 0.06,
-            "tr": 0.07,
-            "ru": 0.08,
-            "fi": 0.08,
-            "nl": 0.08,
-            "ca": 0.08,
-            "et": 0.11,
-            "mk": 0.11,
-            "sk": 0.12,
-            "nb": 0.12,
-            "lv": 0.12,
-            "fr": 0.08,
-            "uk": 0.13,
-            "hu": 0.13,
-            "cs": 0.13,
-            "sw": 0.14,
-            "kk": 0.16,
-            "gl": 0.16,
-            "sv": 0.18,
-            "eu": 0.19,
-            "ta": 0.19,
-            "el": 0.19,
-            "lt": 0.21,
-            "az": 0.21,
-            "ms": 0.03,
-            "fil": 0.19,
-            "fa": 0.22,
-            "af": 0.29,
-        },
-    ),
-}
-
-
-def engine_spec(name: str) -> EngineSpec:
-    """Return an engine by name.
-
-    Raises:
-        MissingEngineError: there is none of that name.
-    """
-    if name not in ENGINES:
-        raise MissingEngineError(
-            f"synthesize.engine: there is no engine {name!r}; choose one of: {', '.join(ENGINES)}."
-        )
-    return ENGINES[name]
-
-
-def engines_for(tag: str) -> dict[str, Quality]:
-    """Return the engines that speak a language, given its BCP-47 tag, and how well."""
-    language = tag.split("-")[0].lower()
-    return {
-        name: "good" if spec.cer[language] < _GOOD_CER else "rough"
-        for name, spec in ENGINES.items()
-        if language in spec.cer
-    }
-
-
-def castable(engine: str, tag: str) -> Mapping[str, Voice]:
-    """Return the voices of an engine that may be cast in a language, the clearest first.
-
-    Raises:
-        MissingEngineError: an unknown engine.
-    """
-    return clear(engine_spec(engine).voices(), tag.split("-")[0].lower(), _AS_CLEAR_CER)
 
 
 def cast(
@@ -186,7 +84,7 @@ def cast(
     out: Path,
     progress: Progress,
 ) -> Cast:
-    """Choose and match one voice per speaker, for the whole video.
+    """Choose and match one voice per speaker, or clone one of their own seconds, for the whole video.
 
     Likeness is the cosine of GE2E speaker embeddings, among the voices that stay clear in the language when they hurry.
     Who speaks most is cast first; the others get other voices where those are nearly as alike. Besides the
@@ -198,10 +96,10 @@ def cast(
         MissingEngineError: an unknown engine, or a model or a reader of the language that is not here.
     """
     from stages.diarize.ge2e import SpeakerEncoder
-    from stages.synthesize import casting
+    from stages.synthesize import casting, cloning
 
     check_lines(script.lines, script.target)
-    engine = engine_spec(config.engine).load()
+    spec, engine = engine_spec(config.engine), load(config, script.target, pack.g2p)
     encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
     voice_path, background_path = (
         separation.file(separation.voice),
@@ -212,18 +110,28 @@ def cast(
     readable = [
         line.text for line in script.lines if try_line(line.text, pack.g2p, script.target, f"line {line.id}")[1] is None
     ]
-    ipa = read_line(_audition_text(readable, config.audition_characters), pack.g2p, script.target, "the script")
-    voices = castable(config.engine, script.target)
-    has_sound = engine.durations(ipa, next(iter(voices))).total_ms > 0
+    text = _audition_text(readable, config.audition_characters)
+    own_seconds = {
+        speaker: casting.reference(voice_path, background_path, diarization.turns, speaker)
+        for speaker in _by_speech(script)
+    }
+    if isinstance(engine, cloning.CloningEngine):
+        return cloning.cast_clones(engine, own_seconds, text, encoder.embed, out, progress)
+    said = spec.said(text, read_line(text, pack.g2p, script.target, "the script"))
 
     def read_aloud(voice: str, pitch: Change) -> np.ndarray:
-        return engine.speak(ipa, voice, pitch=pitch).samples
+        return engine.speak(said, voice, pitch=pitch).samples
 
+    voices = castable(config.engine, script.target)
+    if voices:
+        has_sound = engine.durations(said, next(iter(voices))).total_ms > 0
+    else:
+        voices, has_sound = casting.only_voice(config.engine, read_aloud(config.engine, UNCHANGED), encoder.embed)
     auditions = casting.Auditions(voices, read_aloud, has_sound)
     taken: set[str] = set()
-    for speaker in _by_speech(script):
+    for speaker, seconds in own_seconds.items():
         found = casting.cast_speaker(
-            casting.reference(voice_path, background_path, diarization.turns, speaker),
+            seconds,
             auditions,
             encoder.embed,
             config.match_voices,
@@ -243,7 +151,7 @@ def cast(
         )
         arrays[speaker] = found.matching.correction
         arrays[f"{speaker}.f0"] = np.array([found.matching.source_f0.mean, found.matching.source_f0.std])
-        progress(len(settings) / len(_by_speech(script)))
+        progress(len(settings) / len(own_seconds))
     made = Cast(voices=tuple(settings))
     np.savez(out / made.spectra, allow_pickle=False, **arrays)
     return made
@@ -273,20 +181,22 @@ def read(script: Script, cast: Cast, pack: Pack, config: SynthesizeConfig, out: 
         MissingEngineError: an unknown engine, or a model or a reader of the language that is not here.
     """
     check_lines(script.lines, script.target)
-    engine = engine_spec(config.engine).load()
+    spec, engine = engine_spec(config.engine), load(config, script.target, pack.g2p, cast)
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     lines: list[ReadLine] = []
     for line in script.lines:
-        lines.append(_read_line(line, engine, voices[line.speaker], pack, script.target))
+        lines.append(_read_line(line, spec, engine, voices[line.speaker], pack, script.target))
         progress(len(lines) / len(script.lines))
-    return Reading(engine=config.engine, lines=tuple(lines))
+    return Reading(engine=config.engine, how=pack.g2p, lines=tuple(lines))
 
 
-def _read_line(line: ScriptLine, engine: Synthesizer, voice: str, pack: Pack, target: str) -> ReadLine:
+def _read_line(
+    line: ScriptLine, spec: EngineSpec, engine: Synthesizer, voice: str, pack: Pack, target: str
+) -> ReadLine:
     ipa, failure = try_line(line.text, pack.g2p, target, f"line {line.id}")
     if failure is None:
         try:
-            length = engine.durations(ipa, voice)
+            length = engine.durations(spec.said(line.text, ipa), voice)
         except (DubwrightError, MemoryError):
             raise
         except Exception as error:  # an engine may fail in any way on one line, and must not end the run
@@ -296,6 +206,7 @@ def _read_line(line: ScriptLine, engine: Synthesizer, voice: str, pack: Pack, ta
     return ReadLine(
         id=line.id,
         ipa=ipa,
+        text=line.text if spec.reads == "text" else None,
         duration_ms=length.total_ms,
         lead_ms=length.lead_ms,
         tail_ms=length.tail_ms,
@@ -317,7 +228,7 @@ def speak(
     """Speak every line that was read in its planned time, in its speaker's matched voice, as the speaker said it.
 
     Level, pitch, liveliness and questions follow the source's line (:mod:`stages.synthesize.prosody`). Line sounds are
-    24 kHz mono (Kokoro's own rate). A line that cannot be spoken (:func:`stages.synthesize.speaking.speak_line`), could
+    24 kHz mono. A line that cannot be spoken (:func:`stages.synthesize.speaking.speak_line`), could
     not be read or has nothing to be said is left in the original voice, with the reason in ``failure``; it never ends
     the run. Flags of the script and the plan are not repeated.
 
@@ -329,7 +240,7 @@ def speak(
     from stages.synthesize.prosody import Habits
 
     spec = engine_spec(config.engine)
-    engine, known = spec.load(), spec.voices()
+    engine, known = load(config, script.target, reading.how, cast), spec.voices()
     clear_ones = tuple(castable(config.engine, script.target))
     encoder = SpeakerEncoder(models.path("ge2e-speaker-encoder"))
     habits = Habits(separation.file(separation.voice), script.lines)
@@ -348,7 +259,7 @@ def speak(
             voice,
             matchings[line.speaker],
             habits.level_dbfs(line),
-            habits.prosody(line, script.source, script.target),
+            _as_far_as_can_be(spec, habits.prosody(line, script.source, script.target)),
             _understudies(known, clear_ones, voice),
         )
         failure = _not_to_be_spoken(line, read_lines[line.id])
@@ -382,6 +293,13 @@ def speak(
     return Speech(language=script.target, engine=reading.engine, rate_hz=engine.rate_hz, lines=tuple(spoken))
 
 
+def _as_far_as_can_be(spec: EngineSpec, manner: Prosody | None) -> Prosody | None:
+    """Return what an engine takes over of the source's manner."""
+    if manner is None or spec.moves_pitch:
+        return manner
+    return manner.model_copy(update={"f0_shift_st": 0.0, "f0_range_ratio": 1.0, "rise_st": None})
+
+
 def _not_to_be_spoken(line: ScriptLine, read: ReadLine) -> str | None:
     """Return why nothing can be said in a line, None where something can."""
     if read.failure is not None or read.duration_ms > 0:
@@ -391,6 +309,8 @@ def _not_to_be_spoken(line: ScriptLine, read: ReadLine) -> str | None:
 
 def _understudies(voices: Mapping[str, Voice], clear_ones: Iterable[str], voice: str) -> tuple[tuple[str, LogF0], ...]:
     """Return clear voices of a voice's sex that are not in it, the nearest in pitch first, each with its ln F0."""
+    if not voices:
+        return ()
     own = shares(voice)
     sex, f0 = voices[next(iter(own))].sex, blended_f0(voices, voice)
     others = {name: voices[name].f0 for name in clear_ones if voices[name].sex == sex and name not in own}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -86,6 +87,21 @@ def reference(voice: Path, background: Path, turns: tuple[Turn, ...], speaker: s
         left_ms -= end_ms - turn.start_ms
     joined = np.concatenate([np.zeros(0, np.float32), *taken])
     return sound.resample(joined, sound.SAMPLE_RATE_HZ, matching.RATE_HZ)
+
+
+def only_voice(name: str, read: np.ndarray, embed: Embed) -> tuple[dict[str, Voice], bool]:
+    """Return the voice of an engine that has one, measured on what it read, and whether there was enough to measure.
+
+    Args:
+        name: that the voice gets.
+        read: float (n,) samples at 24 kHz of the audition text, at the voice's own pitch.
+        embed: the speaker encoder.
+    """
+    heard = matching.log_f0(matching.clean_f0(np.ascontiguousarray(read, np.float64))[0]) if len(read) else None
+    f0 = heard or LogF0(float(np.log(_PITCH_BORDER_HZ)), 0.2)
+    sex: Literal["female", "male"] = "female" if f0.mean > np.log(_PITCH_BORDER_HZ) else "male"
+    embedding = embed_24k(embed, read) if heard else np.zeros(256, np.float32)
+    return {name: Voice(sex, f0, {}, embedding)}, heard is not None
 
 
 def _clearness(voice: Path, background: Path, turn: Turn) -> float:

@@ -20,10 +20,15 @@ from stages import models
 from stages.artifacts import Phone, PhraseEnd
 from stages.synthesize.kokoro_graph import F0, F0_GIVEN, UNROUNDED
 from stages.synthesize.pitch import UNCHANGED, Change
+from stages.synthesize.utterance import Length, Utterance
 from stages.synthesize.voices import shares
 
 if TYPE_CHECKING:
     import onnxruntime
+
+    from language_packs.schema import G2P
+    from stages.artifacts import Cast
+    from stages.synthesize.config import SynthesizeConfig
 
 RATE_HZ = 24_000
 FRAME_SAMPLES = 600
@@ -78,35 +83,9 @@ class Encoded:
     """Phones that end a phrase: the next symbol that is not a phone is punctuation, or there is none."""
 
 
-@dataclass(frozen=True)
-class Length:
-    """How long a reading lasts."""
-
-    lead_ms: int
-    """Silence before the first phone."""
-    sounding_ms: int
-    """First phone's onset to last phone's end, pauses included."""
-    tail_ms: int
-    """Silence after the last phone."""
-    phrase_ends: tuple[PhraseEnd, ...] = ()
-    """Where punctuation ends a phrase inside it."""
-
-    @property
-    def total_ms(self) -> int:
-        """The whole sound."""
-        return self.lead_ms + self.sounding_ms + self.tail_ms
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """A spoken line."""
-
-    samples: np.ndarray
-    """float32 (samples,) at :data:`RATE_HZ`."""
-    phones: tuple[Phone, ...]
-    """With times from the first sample on; the IPA as it was given."""
-    token_frames: np.ndarray
-    """int (tokens,): frames of 600 samples per input token, pads included; they add up to the sound."""
+def load(_config: SynthesizeConfig, _language: str, _how: G2P | None, _cast: Cast | None) -> KokoroEngine:
+    """Return the engine (:class:`stages.synthesize.registry.EngineSpec`)."""
+    return KokoroEngine()
 
 
 class KokoroEngine:

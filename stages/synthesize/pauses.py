@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from stages.artifacts import AddedPause
-from stages.synthesize.kokoro import RATE_HZ, Utterance
+from stages.synthesize.matching import RATE_HZ
+from stages.synthesize.utterance import Utterance
 
 _FADE_MS = 10
 _KEPT_MS = 30

@@ -17,7 +17,7 @@ from stages.synthesize.pitch import Change, LinePitch, LogF0
 
 if TYPE_CHECKING:
     from stages.synthesize import Synthesizer
-    from stages.synthesize.kokoro import Utterance
+    from stages.synthesize.utterance import Utterance
 
 _MARGIN_MS = 100
 """Kept of the silence before and after the phones."""
@@ -136,7 +136,7 @@ def speak_line(engine: Synthesizer, line: ReadLine, place: PlannedLine, part: Pa
         except Exception as error:  # an engine may fail in any way on one line, and must not end the run
             reasons[str(error) if isinstance(error, _NotSpeechError) else f"{type(error).__name__}: {error}"] = None
             continue
-        return replace(spoken, flags=attempt.flags)
+        return replace(spoken, flags=(*attempt.flags, *spoken.flags))
     return silence(place.start_ms, f"synthesis failed: {'; '.join(reasons)}")
 
 
@@ -157,15 +157,15 @@ def _attempts(part: Part) -> Iterator[_Attempt]:
 
 def _tried(engine: Synthesizer, line: ReadLine, place: PlannedLine, attempt: _Attempt) -> Spoken:
     part, wanted_ms = attempt.part, place.end_ms - place.start_ms - added_ms(place.pauses)
-    speed = engine.speed_for(line.ipa, part.voice, wanted_ms) * attempt.speed
-    utterance = stretching.speak(engine, line.ipa, part.voice, speed, attempt.pitch)
+    speed = engine.speed_for(line.said, part.voice, wanted_ms) * attempt.speed
+    utterance = stretching.speak(engine, line.said, part.voice, speed, attempt.pitch)
     if _sounding_ms(utterance) > wanted_ms + _OVERRUN_MS and place.rate <= _HURRIED_RATE:
         speed *= min(_sounding_ms(utterance) / wanted_ms, _FASTEST_CORRECTION)
-        utterance = stretching.speak(engine, line.ipa, part.voice, speed, attempt.pitch)
+        utterance = stretching.speak(engine, line.said, part.voice, speed, attempt.pitch)
     _check_length(utterance, wanted_ms)
     _check_sound(utterance.samples)
-    rate = line.sounding_ms / engine.durations(line.ipa, part.voice, speed).sounding_ms
-    spoken = _placed(with_pauses(utterance, place.pauses), place, part, rate)
+    rate = line.sounding_ms / engine.durations(line.said, part.voice, speed).sounding_ms
+    spoken = replace(_placed(with_pauses(utterance, place.pauses), place, part, rate), flags=utterance.flags)
     _check_sound(spoken.samples)
     return spoken
 

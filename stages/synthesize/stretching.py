@@ -18,7 +18,7 @@ from stages.synthesize.pitch import Change
 
 if TYPE_CHECKING:
     from stages.synthesize import Synthesizer
-    from stages.synthesize.kokoro import Utterance
+    from stages.synthesize.utterance import Utterance
 
 CLEAR_SPEED = 1.22
 """Above it the sound is shortened first ..."""
@@ -42,10 +42,11 @@ def shortened(utterance: Utterance, factor: float, rate_hz: int) -> Utterance:
         Phone(ipa=each.ipa, start_ms=round(each.start_ms / factor), end_ms=round(each.end_ms / factor))
         for each in utterance.phones
     )
-    return replace(utterance, samples=_shortened(utterance.samples, factor, rate_hz), phones=phones)
+    return replace(utterance, samples=at_tempo(utterance.samples, factor, rate_hz), phones=phones)
 
 
-def _shortened(samples: np.ndarray, factor: float, rate_hz: int) -> np.ndarray:
+def at_tempo(samples: np.ndarray, factor: float, rate_hz: int) -> np.ndarray:
+    """Return float32 samples of the same pitch, shorter by a factor above 1, longer by one below."""
     graph = av.filter.Graph()
     source = graph.add_abuffer(format="flt", sample_rate=rate_hz, layout="mono", time_base=Fraction(1, rate_hz))
     tempo, sink = graph.add("atempo", f"{factor:.6f}"), graph.add("abuffersink")

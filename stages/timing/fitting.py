@@ -11,7 +11,7 @@ from stages.artifacts import Cast, Media, Script, ScriptLine
 from stages.edits import Edits, taken_over
 from stages.progress import Progress
 from stages.reading import try_line
-from stages.synthesize import engine_spec
+from stages.synthesize import Voicing, engine_spec, load
 from stages.timing.planner import TimingConfig, room_ms
 from stages.timing.source import slots
 
@@ -20,7 +20,7 @@ def fit(
     script: Script,
     cast: Cast,
     media: Media,
-    engine: str,
+    voicing: Voicing,
     pack: Pack,
     edits: Edits,
     config: TimingConfig,
@@ -36,7 +36,7 @@ def fit(
         script: with the alternatives.
         cast: whose voices say how long a text takes.
         media: for the clip's end.
-        engine: name of the synthesiser.
+        voicing: the synthesiser.
         pack: of the language that is spoken.
         edits: lines that a person has written.
         config: ``comfortable_rate`` is what fits.
@@ -49,7 +49,8 @@ def fit(
     """
     edits.check([line.id for line in script.lines])
     written = edits.texts()
-    synthesizer = engine_spec(engine).load()
+    spec = engine_spec(voicing.config.engine)
+    synthesizer = load(voicing.config, script.target, pack.g2p, cast)
     voices = {voice.speaker: voice.voice for voice in cast.voices}
     rooms_ms = room_ms(slots(script), media.duration_ms, config)
 
@@ -57,7 +58,7 @@ def fit(
         ipa, failure = try_line(text, pack.g2p, script.target, f"line {line.id}")
         if failure is not None:  # the line stays as it is, for the reading to list it; no other wording is tried
             return 0 if text == line.text else sys.maxsize
-        return synthesizer.durations(ipa, voices[line.speaker]).sounding_ms
+        return synthesizer.durations(spec.said(text, ipa), voices[line.speaker]).sounding_ms
 
     lines: list[ScriptLine] = []
     for line in script.lines:

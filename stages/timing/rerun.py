@@ -10,6 +10,7 @@ from stages.artifacts import Cast, Media, Plan, Reading, Script, SpeakerFaces, T
 from stages.edits import Edits, LineEdit, listed
 from stages.errors import InputError
 from stages.progress import Progress
+from stages.synthesize import Voicing
 from stages.timing.fitting import fit
 from stages.timing.planner import TimingConfig, plan_lines
 from stages.timing.source import source_slots
@@ -19,7 +20,7 @@ def refit(
     script: Script,
     cast: Cast,
     media: Media,
-    engine: str,
+    voicing: Voicing,
     pack: Pack,
     edits: Edits,
     previous: Script,
@@ -38,7 +39,7 @@ def refit(
     # A text that stays need not be measured, like one that a person has written.
     stays = {line.id: LineEdit.model_construct(text=line.text) for line in previous.lines if line.id not in lines}
     edits = edits.model_copy(update={"lines": edits.lines | stays})
-    fresh = {line.id: line for line in fit(script, cast, media, engine, pack, edits, config, out, progress).lines}
+    fresh = {line.id: line for line in fit(script, cast, media, voicing, pack, edits, config, out, progress).lines}
     return previous.model_copy(
         update={"lines": tuple(fresh[line.id] if line.id in lines else line for line in previous.lines)}
     )
