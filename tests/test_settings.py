@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import settings
+from stages import models, pipeline, settings
 from stages.errors import InputError
 
 
@@ -31,7 +31,7 @@ def test_a_file_is_below_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize(
     ("profile", "overrides", "message"),
     [
-        ("nothing", {}, "there is no profile 'nothing'; there are: draft, embedded"),
+        ("nothing", {}, "there is no profile 'nothing'; there are: draft, embedded, neural"),
         ("embedded", {"lipsync": {"sharpness": 2}}, "lipsync.sharpness"),
         ("embedded", {"lipsync": {"crf": "high"}}, "lipsync.crf"),
     ],
@@ -40,3 +40,15 @@ def test_mistakes_are_named(profile: str, overrides: dict, message: str) -> None
     with pytest.raises(InputError, match=message) as caught:
         settings.load(profile, overrides)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("profile", settings.profiles())
+def test_a_profile_names_models_that_there_are(profile: str) -> None:
+    loaded = settings.load(profile, {})
+    stages = (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES)
+    for stage in stages:
+        config = getattr(loaded, stage.config)
+        names = stage.engines[config.engine].models(config) if stage.engines else stage.models
+        assert set(names) <= set(models.catalogue()), stage.name
+    is_embedded = all(models.catalogue()[name].profile == "embedded" for stage in stages for name in stage.models)
+    assert is_embedded
