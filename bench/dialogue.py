@@ -42,6 +42,7 @@ from stages.media import open_source
 from stages.settings import load
 from stages.sound import SAMPLE_RATE_HZ, write
 from stages.store import Stage, Store
+from stages.transcribe.vocabulary import Vocabulary
 
 CLIPS = Path(__file__).parents[2] / "shared" / "clips"
 TARGET = "pt-BR"
@@ -293,7 +294,7 @@ def main() -> None:
     media = run(pipeline.INGEST, video)
     separation = run(pipeline.SEPARATE, media)
     diarization = run(pipeline.DIARIZE, separation)
-    transcript = run(pipeline.TRANSCRIBE, separation, diarization)
+    transcript = run(pipeline.TRANSCRIBE, separation, diarization, Vocabulary())
     faces = SpeakerFaces(turns=()) if options.off_screen else everybody_seen(diarization)
     shared = pipeline.Shared(video, media, separation, diarization, transcript, None, faces, None)
     pack = Packs(settings.packs).load(TARGET)

@@ -36,6 +36,7 @@ from stages.synthesize.kokoro import RATE_HZ, KokoroEngine
 from stages.synthesize.matching import Matching
 from stages.synthesize.pitch import LogF0
 from stages.transcribe.faster_whisper_engine import WhisperEngine
+from stages.transcribe.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[1]
 CLIPS = ROOT.parent / "shared" / "clips"
@@ -84,7 +85,7 @@ def spoken(video: SourceVideo, target: str, settings: Settings) -> Spoken:
     clip = run(pipeline.INGEST, video)
     separation = run(pipeline.SEPARATE, clip)
     diarization = run(pipeline.DIARIZE, separation)
-    transcript = run(pipeline.TRANSCRIBE, separation, diarization)
+    transcript = run(pipeline.TRANSCRIBE, separation, diarization, Vocabulary())
     unseen: Any = None
     shared = pipeline.Shared(video, clip, separation, diarization, transcript, unseen, unseen, unseen)
     with contextlib.suppress(_SpokenError):

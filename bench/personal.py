@@ -17,6 +17,7 @@ from stages import pipeline
 from stages.artifacts import SpeakerHabits
 from stages.media import open_source
 from stages.settings import load
+from stages.transcribe.vocabulary import Vocabulary
 from stages.visemes.personal import LEARNT, Mouths, Sight, learn, source_gestures, with_habits
 from stages.visemes.trajectory import Timing, blend
 
@@ -32,7 +33,7 @@ def main() -> None:
     media = run(pipeline.INGEST, video)
     separation = run(pipeline.SEPARATE, media)
     diarization = run(pipeline.DIARIZE, separation)
-    transcript = run(pipeline.TRANSCRIBE, separation, diarization)
+    transcript = run(pipeline.TRANSCRIBE, separation, diarization, Vocabulary())
     track = run(pipeline.TRACK, video, media)
     faces = run(pipeline.FACES, track, media, diarization, separation)
     mouths = Mouths(track, faces, np.load(media.file(media.frame_times)))
