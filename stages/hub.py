@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub: a repository's files at one commit, resumable, checked against what the hub says.
+"""Models of the Hugging Face hub: a repository's files at one commit, checked against what the hub says.
 
 Only ``dubwright models fetch`` comes here.
 """
@@ -31,7 +31,7 @@ class Source(Record):
 
 
 def download(source: Source, into: Path, size_bytes: int, gated: str | None, report: Report) -> str:
-    """Download the source's files into a folder, going on where an earlier attempt ended, and return the commit.
+    """Download the source's files into a folder that may hold some of them already, and return the commit.
 
     Args:
         source: where they lie.
@@ -78,8 +78,8 @@ def download(source: Source, into: Path, size_bytes: int, gated: str | None, rep
     except Exception as error:  # the client's transport raises errors of a library that changes with its version
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MissingEngineError(
-            f"cannot download {source.repo}: {reason} Check the network and run the command again; it goes on where "
-            "it stopped."
+            f"cannot download {source.repo}: {reason} Check the network and run the command again; files that are "
+            "complete are kept."
         ) from error
     shutil.rmtree(into / _CLIENTS_OWN, ignore_errors=True)
     report(source.repo, size_bytes, size_bytes)
