@@ -99,7 +99,8 @@ def test_pieces_heard_at_once_are_heard_as_one_by_one(base: WhisperEngine) -> No
         # The end of a statement that is cut off is heard now so, now so, by another build of the same library as well.
         assert jiwer.cer(whole(one).lower(), whole(other).lower()) < 0.25
         starts = [[word.start_ms for segment in found for word in segment.words] for found in (one, other)]
-        moved = np.abs(np.subtract(*starts))
+        both = min(map(len, starts))
+        moved = np.abs(np.subtract(starts[0][:both], starts[1][:both]))
         assert np.median(moved) <= 20 and moved.max() <= 500
     assert at_once[3] == ()
     assert base.segments_of(parts, "en") == at_once, "the same sounds, the same words"
