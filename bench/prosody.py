@@ -1,7 +1,8 @@
 """How well a dub says its lines as the source did, before (every line alike) and after: ``python -m bench.prosody``.
 
-1. Questions: three texts in each of several languages (a yes-no question, a wh-question, a statement), read by each
-   voice; how many end in a rise when left alone and when the source rose by 5 semitones; CER by Whisper base.
+1. Questions: three texts in each of several languages (a yes-no question, a wh-question, a statement), read by the
+   clearest voice of either sex; how many end in a rise when left alone and when the source rose by 5 semitones; CER by
+   Whisper base.
 2. Lines: ``speech-en-long.wav`` (../shared/clips) cut into sentences, as it is and with sentences changed by WORLD by a
    known amount (3 semitones higher; half as lively again), or made 6 dB louder. Pitch of the source by Harvest, of the
    dub by Harvest too: not by what the stage itself measures with.
@@ -28,11 +29,12 @@ from stages.artifacts import Diarization, Plan, Script, ScriptLine, Separation, 
 from stages.inspect import normalised
 from stages.mix.loudness import measure_blocks
 from stages.progress import silent
-from stages.synthesize import ENGINES, SynthesizeConfig, speaking
+from stages.synthesize import SynthesizeConfig, castable, speaking
 from stages.synthesize.kokoro import RATE_HZ, KokoroEngine
 from stages.synthesize.pitch import LinePitch, LogF0, spread
 from stages.synthesize.prosody import Habits, believed, rise_st
-from stages.timing.planner import TimingConfig, plan_lines, slots
+from stages.timing.planner import TimingConfig, plan_lines
+from stages.timing.source import slots
 from stages.transcribe import TranscribeConfig, Vocabulary, transcribe
 from stages.transcribe.faster_whisper_engine import WhisperEngine
 from stages.translate.bergamot import Bergamot
@@ -98,6 +100,13 @@ def measured(samples: np.ndarray, rate_hz: int) -> Line:
     return Line(found.mean * 12 / np.log(2), found.std * 12 / np.log(2), level_lu)
 
 
+def clearest(tag: str) -> dict[str, LogF0]:
+    """Return the clearest female and the clearest male voice in a language, each with its ln F0."""
+    clear = castable("kokoro", tag)
+    names = (next(name for name, voice in clear.items() if voice.sex == sex) for sex in ("female", "male"))
+    return {name: clear[name].f0 for name in names}
+
+
 def questions(engine: KokoroEngine, listener: WhisperEngine, tags: Sequence[str]) -> None:
     """Print how texts end in every language."""
     print(f"questions: ends over the low before it, semitones; source rises {RISE_ST:g}; rises: above {RISES_ST:g}")
@@ -108,8 +117,7 @@ def questions(engine: KokoroEngine, listener: WhisperEngine, tags: Sequence[str]
         for text in TEXTS[tag]:
             ipa, row = g2p.phonemize(text, load_pack(tag).g2p), []
             is_question = text.endswith("?")
-            for voice, each in ENGINES["kokoro"].voices.items():
-                f0 = LogF0(float(np.log(each.pitch_hz)), each.pitch_spread)
+            for voice, f0 in clearest(tag).items():
                 asked += is_question
                 for name, rise in (("before", None), ("after", RISE_ST if is_question else None)):
                     samples = engine.speak(ipa, voice, pitch=LinePitch(f0, f0, rise)).samples

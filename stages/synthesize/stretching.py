@@ -1,7 +1,7 @@
 """The last tenth of a hurry: the synthesiser blurs what it reads very fast, so its sound is shortened instead.
 
-FFmpeg's ``atempo`` (WSOLA, Verhelst & Roelands 1993) keeps the pitch. Understood better than the synthesiser at the
-same length: ``python -m bench.stretching``.
+FFmpeg's ``atempo`` (WSOLA, Verhelst & Roelands 1993) keeps the pitch. Two voices were understood better so than by the
+synthesiser at the same length; others are clear either way (docs/timing.md).
 """
 
 from __future__ import annotations
