@@ -63,7 +63,27 @@ def test_speed_for_a_length(engine: KokoroEngine, sounding_ms: int) -> None:
 def test_durations_are_the_sounds(engine: KokoroEngine) -> None:
     ipa = g2p.phonemize(TEXT, G2P(code="pt-br"))
     length = engine.durations(ipa, "jf_alpha", 1.1)
-    assert length.total_ms * 24 == len(engine.speak(ipa, "jf_alpha", 1.1).samples)
+    spoken = engine.speak(ipa, "jf_alpha", 1.1)
+    assert length.total_ms * 24 == len(spoken.samples)
+    assert length.lead_ms == spoken.phones[0].start_ms
+    assert length.lead_ms + length.sounding_ms == spoken.phones[-1].end_ms
+    (pause,) = length.phrase_ends[:1]
+    assert length.lead_ms + pause.end_ms == spoken.phones[pause.phone].end_ms
+    assert length.lead_ms + pause.next_ms == spoken.phones[pause.phone + 1].start_ms
+
+
+@pytest.mark.parametrize("voice", ["jm_kumo", "af_jessica", "af_river*0.5+am_onyx*0.5"])
+@pytest.mark.parametrize("speed", [0.85, 1.0, 1.25])
+def test_phrases_begin_and_end_with_their_sound(engine: KokoroEngine, voice: str, speed: float) -> None:
+    spoken = engine.speak(g2p.phonemize("Boa noite, papai.", G2P(code="pt-br")), voice, speed)
+    level = np.abs(spoken.samples).reshape(-1, 120).max(axis=1)  # of every 5 ms
+    loud_ms = 5 * np.flatnonzero(level > level.max() / 30)
+    comma = next(index for index, phone in enumerate(spoken.phones) if phone.ipa == "p") - 1
+    pause_ms = (spoken.phones[comma].end_ms + spoken.phones[comma + 1].start_ms) / 2
+    assert spoken.phones[0].start_ms == pytest.approx(loud_ms[0], abs=70)
+    assert spoken.phones[comma].end_ms == pytest.approx(loud_ms[loud_ms < pause_ms][-1], abs=70)
+    assert spoken.phones[comma + 1].start_ms == pytest.approx(loud_ms[loud_ms > pause_ms][0], abs=70)
+    assert spoken.phones[-1].end_ms == pytest.approx(loud_ms[-1], abs=70)
 
 
 def test_phones_outside_the_vocabulary_are_spoken(engine: KokoroEngine) -> None:

@@ -24,15 +24,15 @@ F0 = "/encoder/F0_proj/Conv_output_0"
 """float32 (1, 1, 2 * frames): the predicted F0 in Hz; below 10 the decoder takes it for unvoiced."""
 F0_GIVEN = "f0_hz"
 """New input of the whole graph, in the place of :data:`F0`."""
-UNROUNDED = "/encoder/predictor/ReduceSum_output_0"
-"""float32 (1, tokens): the same at speed 1 before division by the speed, rounding half to even and clipping at 1."""
+ENERGY = "/encoder/N_proj/Conv_output_0"
+"""float32 (1, 1, 2 * frames): the predicted log energy, in a unit of its own."""
 
 
 def expose_durations(folder: Path) -> tuple[Path, ...]:
     """Write ``kokoro-timed.onnx`` and ``kokoro-predicted.onnx`` beside ``kokoro.onnx``; return both paths.
 
     The first is the whole graph with :data:`DURATIONS` as its second output and the input :data:`F0_GIVEN`; the second
-    is only what leads to :data:`DURATIONS`, :data:`UNROUNDED` and :data:`F0`. They are checked against each other on a
+    is only what leads to :data:`DURATIONS`, :data:`ENERGY` and :data:`F0`. They are checked against each other on a
     short input, and their bytes are the same every time.
 
     Raises:
@@ -41,12 +41,12 @@ def expose_durations(folder: Path) -> tuple[Path, ...]:
     import onnx
 
     model = onnx.load(str(folder / "kokoro.onnx"))
-    if not {DURATIONS, UNROUNDED, F0} <= {name for node in model.graph.node for name in node.output}:
+    if not {DURATIONS, ENERGY, F0} <= {name for node in model.graph.node for name in node.output}:
         raise MissingEngineError(
-            f"{folder / 'kokoro.onnx'} has no duration or F0 tensor: it is not Kokoro-82M v1.0's export."
+            f"{folder / 'kokoro.onnx'} has no duration, energy or F0 tensor: it is not Kokoro-82M v1.0's export."
         )
     timed, predicted = folder / "kokoro-timed.onnx", folder / "kokoro-predicted.onnx"
-    _write(_ending_in(model, (DURATIONS, UNROUNDED, F0)), predicted)
+    _write(_ending_in(model, (DURATIONS, ENERGY, F0)), predicted)
     model.graph.output.append(_float_output(DURATIONS))
     _take_f0(model.graph)
     _write(_ending_in(model, tuple(output.name for output in model.graph.output)), timed)
@@ -106,8 +106,7 @@ def _check(timed: Path, predicted: Path) -> None:
         "style": np.zeros((1, 256), np.float32),
         "speed": np.array([1.1], np.float32),
     }
-    alone, unrounded, f0_hz = open_session(predicted).run(None, feed)
+    alone, energy, f0_hz = open_session(predicted).run(None, feed)
     _sound, whole = open_session(timed).run(None, {**feed, F0_GIVEN: f0_hz})
-    expected = np.maximum(np.round(unrounded / feed["speed"]), 1)
-    if not (np.array_equal(whole, alone) and np.array_equal(whole, expected)):
+    if not (np.array_equal(whole, alone) and energy.size == f0_hz.size == 2 * whole.sum()):
         raise MissingEngineError(f"{predicted.name} disagrees with {timed.name}: fetch the model kokoro-82m again.")
