@@ -1,4 +1,4 @@
-"""Where Kokoro's phrases begin and end in the sound, against where its predictions say: python -m bench.phrases [--voices 12]
+"""Where Kokoro's phrases begin and end, heard against predicted: python -m bench.phrases [--voices 12]
 
 Voices and blends of up to four, drawn by a fixed seed, say lines of five languages at three speeds. An edge is heard at
 the first or last 5 ms within 42 dB of the line's loudest, looked for up to 150 ms from the predicted one; where all of
