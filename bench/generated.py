@@ -19,6 +19,7 @@ import torch
 from flows.finished import read_finished
 from stages import lipsync
 from stages.artifacts import Picture
+from stages.devices import DeviceConfig
 from stages.lipsync import LipsyncConfig, Wav2LipConfig
 from stages.lipsync.wav2lip.engine import Wav2LipEngine
 from stages.lipsync.wav2lip.network import Wav2Lip
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda"))
     given = parser.parse_args()
     (report,) = given.folder.glob("*.report.json")
     content = json.loads(report.read_text(encoding="utf-8"))
@@ -45,11 +46,14 @@ def main() -> None:
         model = given.model or random_model(Path(scratch))
         for precision in ("float32", "bfloat16"):
             for batch in (1, 4, 8, 16):
-                alone(Wav2LipConfig(model=str(model), device=given.device, precision=precision, batch_frames=batch))
+                where = DeviceConfig(kind=given.device, precision=precision)
+                alone(Wav2LipConfig(model=str(model), device=where, batch_frames=batch))
         shared, dub = finished.shared, finished.dub
         inputs = (shared.video, shared.media, shared.track, shared.faces, dub.trajectory)
         whole(Path(scratch) / "mesh", lipsync.sync, inputs, LipsyncConfig())
-        config = LipsyncConfig(engine="wav2lip", wav2lip=Wav2LipConfig(model=str(model), device=given.device))
+        config = LipsyncConfig(
+            engine="wav2lip", wav2lip=Wav2LipConfig(model=str(model), device=DeviceConfig(kind=given.device))
+        )
         whole(Path(scratch) / "wav2lip", lipsync.sync_to_voices, (*inputs, dub.speech), config)
 
 
@@ -71,7 +75,10 @@ def alone(config: Wav2LipConfig) -> None:
     for _ in range(_FRAMES // config.batch_frames):
         engine.made(mel, crops)
     speed = _FRAMES / (time.perf_counter() - begun)
-    print(f"network alone, {config.precision}, {config.batch_frames:2d} at a time: {speed:.1f} frames/s", flush=True)
+    print(
+        f"network alone, {config.device.precision}, {config.batch_frames:2d} at a time: {speed:.1f} frames/s",
+        flush=True,
+    )
 
 
 def whole(out: Path, function: Callable[..., Picture], inputs: tuple, config: LipsyncConfig) -> None:

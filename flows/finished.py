@@ -22,6 +22,8 @@ _OF_A_LINE = ("translate", "synthesize", "timing")
 """Sections of the settings that may be others for a line than they were for the whole dub."""
 _GIVEN = ("glossary", "memories")
 """Files for the translation: likewise, and those of the dub where none are given."""
+_OF_THE_MACHINE = ("work", "models_per_gpu")
+"""Where and how it is done, which changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _settings(before: dict[str, Any], present: Settings) -> Settings:
             "--pack names other folders than for the finished dub; --line changes nothing but the lines, so leave it "
             "out, or dub the video again with --force and without --line."
         )
-    for section in sorted(set(now) & set(before) - {"work", "packs", "commercial", *_OF_A_LINE, *_GIVEN}):
+    for section in sorted(set(now) & set(before) - {"packs", "commercial", *_OF_THE_MACHINE, *_OF_A_LINE, *_GIVEN}):
         for key, value in now[section].items():
             if value is not None and value != before[section].get(key):
                 raise InputError(
@@ -172,6 +174,6 @@ def _settings(before: dict[str, Any], present: Settings) -> Settings:
                     "--line changes nothing but the lines, so use the same, or dub the video again with --force and "
                     "without --line."
                 )
-    work = {"work": present.work} if "work" in present.model_fields_set else {}
+    here = {key: now[key] for key in _OF_THE_MACHINE if key in present.model_fields_set}
     given = {key: now[key] for key in _GIVEN if now[key]}
-    return load("embedded", before | {section: now[section] for section in _OF_A_LINE} | given | work)
+    return load("embedded", before | {section: now[section] for section in _OF_A_LINE} | given | here)

@@ -114,7 +114,7 @@ class Runner:
 
     def __call__(self, stage: Stage, *inputs: Any, language: str | None = None) -> Artifact:
         """Run one stage (:class:`stages.pipeline.RunStage`)."""
-        store = Store(self.job.settings.work, self.job.video)
+        store = Store(self.job.settings.work, self.job.video, self.job.settings.models_per_gpu)
         config = getattr(self.job.settings, stage.config)
         artifact, run = store.run(stage, inputs, config, language, self.watch(stage, language))
         self.runs.append(run)

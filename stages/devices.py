@@ -5,10 +5,19 @@ torch is imported only when a device is looked for: nothing here makes it a depe
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
+
+import platformdirs
 
 from stages.artifacts import Record
 from stages.errors import MissingEngineError
@@ -16,6 +25,9 @@ from stages.errors import MissingEngineError
 if TYPE_CHECKING:
     import torch
 
+_LOG = logging.getLogger("stages")
+_LOOK_S = 0.25
+"""How often it is looked whether a GPU is free."""
 _CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
 """What torch's RuntimeError names where the machine's own memory does not suffice."""
 
@@ -32,6 +44,13 @@ class DeviceConfig(Record):
     """``auto``: float32 on the processor; bfloat16 on a CUDA device that computes in it, else float32."""
 
 
+class Float32Config(DeviceConfig):
+    """Where an engine runs that computes in one precision only."""
+
+    precision: Literal["auto", "float32"] = "auto"
+    """It is float32."""
+
+
 @dataclass(frozen=True)
 class Device:
     """A device that is here."""
@@ -40,12 +59,13 @@ class Device:
     dtype: torch.dtype
 
 
-def device(config: DeviceConfig, setting: str) -> Device:
+def device(config: DeviceConfig, setting: str, auto_on_cuda: Literal["float32", "bfloat16"] = "bfloat16") -> Device:
     """Return the device that the settings ask for.
 
     Args:
         config: what they ask for.
         setting: where they do, for the message: ``"translate.device"``.
+        auto_on_cuda: precision ``auto`` on a CUDA device that computes in it.
 
     Raises:
         MissingEngineError: a CUDA device is asked for and torch finds none.
@@ -59,9 +79,92 @@ def device(config: DeviceConfig, setting: str) -> Device:
         )
     kind: Literal["cpu", "cuda"] = "cuda" if has_cuda and config.kind != "cpu" else "cpu"
     precision = config.precision
-    if precision == "auto":
-        precision = "bfloat16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    if isinstance(config, Float32Config):
+        precision = "float32"
+    elif precision == "auto":
+        precision = auto_on_cuda if kind == "cuda" and torch.cuda.is_bf16_supported() else "float32"
     return Device(kind, getattr(torch, precision))
+
+
+def torch_finds_cuda() -> bool:
+    """Return whether torch finds a CUDA device; False where it is not installed."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return False
+    return torch.cuda.is_available()
+
+
+def ctranslate2_finds_cuda() -> bool:
+    """Return whether CTranslate2, by which faster-whisper computes, finds a CUDA device."""
+    import ctranslate2
+
+    return ctranslate2.get_cuda_device_count() > 0
+
+
+@dataclass(frozen=True)
+class GpuTurn:
+    """An engine's turn on the GPU, which it must not share with more models than it is told."""
+
+    config: DeviceConfig
+    finds_cuda: Callable[[], bool]
+    """Whether its library finds a CUDA device."""
+    models_per_gpu: int
+    """How many of all runs of this user may use it at once."""
+    who: str
+    """For the message: ``"separate.engine demucs"``."""
+
+
+def hold_gpu(turn: GpuTurn) -> None:
+    """Wait until the GPU is free and hold it until this process ends, for its memory is not free before.
+
+    Where the engine runs on the processor, nothing is held. A GPU has a file for each model that may use it, whose lock
+    is taken: the kernel drops it when its holder dies. The files lie in the user's cache folder
+    (``DUBWRIGHT_GPU_LOCKS``: elsewhere).
+    """
+    if turn.config.kind == "cpu" or not turn.finds_cuda():
+        return
+    folder = Path(os.environ.get("DUBWRIGHT_GPU_LOCKS") or Path(platformdirs.user_cache_dir("dubwright")) / "gpu")
+    folder.mkdir(parents=True, exist_ok=True)
+    gpu = re.sub(r"[^\w-]", "_", os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0])
+    files = [folder / f"{gpu}.{number}.lock" for number in range(turn.models_per_gpu)]
+    is_told = False
+    while not any(map(_is_held, files)):
+        if not is_told:
+            _LOG.warning("%s is waiting for the GPU: another model uses it.", turn.who)
+        is_told = True
+        time.sleep(_LOOK_S)
+
+
+def _is_held(file: Path) -> bool:
+    """Try to take a file's lock until this process ends, without waiting for it."""
+    descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True
+
+
+@contextmanager
+def fitting(what: str) -> Iterator[None]:
+    """Turn an out-of-memory error of what cannot be made smaller into one clear line.
+
+    Args:
+        what: who does what, for the message: ``"separate.engine demucs"``.
+
+    Raises:
+        MissingEngineError: the memory does not suffice.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MissingEngineError(
+            f"{what}: the memory does not suffice; choose a smaller model or another device."
+        ) from None
 
 
 def in_batches(

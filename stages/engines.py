@@ -10,9 +10,15 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
+from stages import models as weights
+from stages.devices import DeviceConfig, torch_finds_cuda
 from stages.errors import InputError, MissingEngineError
+
+_LIGHT_BYTES = 300 << 20
+"""Models up to this size may stay in the memory of the run."""
 
 
 def _no_models(_config: Any) -> tuple[str, ...]:
@@ -33,6 +39,22 @@ class Engine:
     """The extra of this distribution that brings them; None: they come with it."""
     models: Callable[[Any], tuple[str, ...]] = _no_models
     """The stage's config -> names of the models that it then needs."""
+    device: str | None = None
+    """Where in the stage's config its :class:`stages.devices.DeviceConfig` is, e.g. ``"demucs.device"``; None: it runs
+    on the processor, in one precision."""
+    finds_cuda: Callable[[], bool] = torch_finds_cuda
+    """Whether the library that it computes with finds a CUDA device."""
+
+    def device_config(self, config: Any) -> DeviceConfig | None:
+        """Return where the stage's config lets it run; None: there is no choice."""
+        return None if self.device is None else attrgetter(self.device)(config)
+
+    def needs_own_process(self, config: Any) -> bool:
+        """Return whether it is too heavy to stay in memory: it loads torch or large models, or may use a GPU."""
+        where = self.device_config(config)
+        if "torch" in self.modules or (where is not None and where.kind != "cpu"):
+            return True
+        return sum(map(weights.size_bytes, self.models(config))) > _LIGHT_BYTES
 
     def missing(self) -> tuple[str, ...]:
         """Return the import names that are not installed."""

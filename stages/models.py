@@ -172,6 +172,11 @@ def find(model: str) -> Path:
     raise InputError(f"there is no model {model!r}: give a folder, or a name that dubwright models list shows.")
 
 
+def size_bytes(model: str) -> int:
+    """Return how much of the disk a model (:func:`find`) takes."""
+    return sum(file.stat().st_size for file in find(model).rglob("*") if file.is_file())
+
+
 def check_commercial(model: str) -> None:
     """Refuse a model of the catalogue that may not be used commercially; a user's own folder is the user's matter.
 

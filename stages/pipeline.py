@@ -99,6 +99,7 @@ FIT = Stage(
     Script,
     timing.FIT_VERSION,
     "timing",
+    borrows=synthesize.synthesizer_of,
 )
 CAST = Stage(
     "cast", "Finding voices", synthesize.cast, Cast, synthesize.CAST_VERSION, "synthesize",

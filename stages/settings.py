@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     """Translation memories (TMX, XLIFF); of several translations of a text the last one counts."""
     commercial: bool = False
     """The dub is for commercial use: models that may not be used so are refused."""
+    models_per_gpu: int = Field(default=1, ge=1)
+    """How many models, of all runs of this user, may use a GPU at once; others wait."""
     still: StillConfig = StillConfig()
     ingest: MediaConfig = MediaConfig()
     separate: SeparateConfig = SeparateConfig()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import shutil
@@ -18,13 +19,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av.error
 import soundfile
 
-from stages import engines, models
+from stages import child, engines, models
 from stages.artifacts import Artifact, Record, SourceVideo
+from stages.devices import GpuTurn, hold_gpu
 from stages.engines import Engine
 from stages.errors import InputError
 from stages.progress import Progress
@@ -55,6 +57,14 @@ class Stage:
     """Models that it needs whatever its engine."""
     engines: Mapping[str, Engine] = field(default_factory=dict)
     """Where its settings choose an engine: what there is to choose from."""
+    borrows: Callable[[tuple[Any, ...]], tuple[Engine, Any]] | None = None
+    """Its inputs -> another stage's engine that it uses, and the settings of that."""
+
+    def worker(self, inputs: tuple[Any, ...], config: Any) -> tuple[Engine, Any] | None:
+        """Return the engine that does the work, and its settings; None: there is nothing to choose."""
+        if self.borrows is not None:
+            return self.borrows(inputs)
+        return (self.engines[config.engine], config) if self.engines else None
 
     def engine_for(self, config: Any) -> str:
         """Return the name of what does the work with these settings, for the report."""
@@ -93,6 +103,8 @@ class Store:
 
     root: Path
     video: SourceVideo
+    models_per_gpu: int = 1
+    """How many models, of all runs, may use a GPU at once."""
 
     @property
     def folder(self) -> Path:
@@ -111,11 +123,11 @@ class Store:
         place = self.folder / stage.name / (language or "") / key[:12]
         with _disk_errors(self.root):
             place.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(place.with_name(f"{place.name}.lock")):
+            with _locked(place.with_name(f"{place.name}.lock")) as lock:
                 manifest = _complete(place, key)
                 from_store = manifest is not None
                 if manifest is None:
-                    manifest = _produce(stage, inputs, config, place, key, progress)
+                    manifest = self._produce(stage, inputs, config, place, key, lock, progress)
         progress(1.0)
         artifact = stage.artifact.model_validate(manifest["artifact"])
         digests = [models.digest(name) for name in stage.models_for(config)]
@@ -139,6 +151,69 @@ class Store:
         if manifest is None or manifest["version"] != stage.version:
             return None
         return stage.artifact.model_validate(manifest["artifact"]).at(place, _files_digest(manifest))
+
+    def _produce(
+        self,
+        stage: Stage,
+        inputs: tuple[Any, ...],
+        config: Record,
+        place: Path,
+        key: str,
+        lock: IO[str],
+        progress: Progress,
+    ) -> dict[str, Any]:
+        scratch = place.with_name(f".{place.name}.tmp")
+        shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left; the lock says nobody is writing it
+        scratch.mkdir()
+        started = time.perf_counter()
+        try:
+            artifact = self._work(stage, inputs, config, scratch, lock, progress)
+            manifest = {
+                "stage": stage.name,
+                "version": stage.version,
+                "key": key,
+                "seconds": round(time.perf_counter() - started, 3),
+                "artifact": artifact,
+                "files": {
+                    str(file.relative_to(scratch)): _sha256(file)
+                    for file in sorted(scratch.rglob("*"))
+                    if file.is_file()
+                },
+            }
+            (scratch / _MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
+            scratch.rename(place)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return manifest
+
+    def _work(
+        self, stage: Stage, inputs: tuple[Any, ...], config: Record, scratch: Path, lock: IO[str], progress: Progress
+    ) -> dict[str, Any]:
+        """Return the stage's artifact as data: made here, or in a process of its own where the engine is heavy."""
+
+        def tell(share_done: float) -> None:
+            # Done is done only when the manifest lies there: a stage's own last word is held back.
+            progress(min(share_done, _NEARLY_DONE))
+
+        arguments = (*inputs, config, scratch)
+        worker = stage.worker(inputs, config)
+        if worker is None or not worker[0].needs_own_process(worker[1]):
+            return stage.function(*arguments, tell).model_dump(mode="json")
+        engine, chosen = worker
+        what = f"{stage.title} ({chosen.engine})"
+        where = engine.device_config(chosen)
+        turn = None if where is None else GpuTurn(where, engine.finds_cuda, self.models_per_gpu, what)
+        work = functools.partial(_in_turn, stage.function, self.root, turn)
+        # The child holds the lock as well: should this process die, nobody takes the folder before the child is gone.
+        return child.run(work, arguments, tell, what, keep_open=[lock.fileno()])
+
+
+def _in_turn(function: Callable[..., Record], root: Path, turn: GpuTurn | None, *arguments: Any) -> Record:
+    """Do a stage's work in a child process: on a GPU only when it is its turn."""
+    if turn is not None:
+        hold_gpu(turn)
+    with _disk_errors(root):
+        return function(*arguments)
 
 
 def _key(stage: Stage, inputs: tuple[Any, ...], config: Record) -> str:
@@ -171,43 +246,16 @@ def _complete(place: Path, key: str) -> dict[str, Any] | None:
     return None
 
 
-def _produce(
-    stage: Stage, inputs: tuple[Any, ...], config: Record, place: Path, key: str, progress: Progress
-) -> dict[str, Any]:
-    scratch = place.with_name(f".{place.name}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left; the lock says nobody is writing it
-    scratch.mkdir()
-    started = time.perf_counter()
-    try:
-        # Done is done only when the manifest lies there: a stage's own last word is held back.
-        artifact = stage.function(*inputs, config, scratch, lambda share_done: progress(min(share_done, _NEARLY_DONE)))
-        manifest = {
-            "stage": stage.name,
-            "version": stage.version,
-            "key": key,
-            "seconds": round(time.perf_counter() - started, 3),
-            "artifact": artifact.model_dump(mode="json"),
-            "files": {
-                str(file.relative_to(scratch)): _sha256(file) for file in sorted(scratch.rglob("*")) if file.is_file()
-            },
-        }
-        (scratch / _MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
-        scratch.rename(place)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return manifest
-
-
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def _locked(file: Path) -> Iterator[IO[str]]:
     with file.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
 
 
 @contextmanager

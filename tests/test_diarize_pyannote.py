@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from test_diarize import CLIPS, sound
 
 from stages import models, pipeline
+from stages import settings as all_settings
 from stages.artifacts import Diarization, Separation, Turn
-from stages.devices import DeviceConfig
 from stages.diarize import ENGINES, DiarizeConfig, PyannoteConfig, alone, diarize
 from stages.diarize.voice_activity import Span
 from stages.errors import InputError, MissingEngineError
@@ -335,9 +335,9 @@ def test_a_folder_that_is_nowhere(tmp_path: Path, folder: Path) -> None:
         run(tmp_path, clip(1), config(tmp_path / "nowhere"))
 
 
-def test_a_precision_that_it_does_not_have(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(InputError, match="pyannote computes in float32"):
-        run(tmp_path, clip(1), config(folder, device=DeviceConfig(kind="cpu", precision="float16")))
+def test_a_precision_that_it_does_not_have() -> None:
+    with pytest.raises(InputError, match=r"^setting diarize\.pyannote\.device\.precision: .*'auto' or 'float32'"):
+        all_settings.load("embedded", {"diarize": {"pyannote": {"device": {"precision": "float16"}}}})
 
 
 def test_another_model_makes_another_key(tmp_path: Path, folder: Path) -> None:

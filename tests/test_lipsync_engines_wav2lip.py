@@ -15,6 +15,7 @@ from driven_scene import SPEAKS_MS, DrivenScene, make_scene
 from scipy.signal import ShortTimeFFT, stft
 from scipy.signal.windows import hann
 
+from stages.devices import DeviceConfig
 from stages.errors import InputError, MissingEngineError
 from stages.evaluate.picture import outside_mask
 from stages.lipsync import LipsyncConfig, Wav2LipConfig
@@ -24,6 +25,7 @@ pytest.importorskip("safetensors")
 
 from safetensors.torch import save_file  # noqa: E402
 
+from stages.lipsync.generated import FaceJob  # noqa: E402
 from stages.lipsync.wav2lip.checkpoint import load  # noqa: E402
 from stages.lipsync.wav2lip.engine import Wav2LipEngine  # noqa: E402
 from stages.lipsync.wav2lip.mel import FRAMES, heard_at, mel_spectrogram  # noqa: E402
@@ -128,7 +130,7 @@ def test_both_sound_and_face_count(model: Path) -> None:
 def test_less_precision_is_about_the_same(model: Path, precision: str) -> None:
     mel, crops = faces(1)
     exact, rough = (
-        Wav2LipEngine(Wav2LipConfig(model=str(model), precision=each)).made(mel, crops).astype(int)
+        Wav2LipEngine(Wav2LipConfig(model=str(model), device=DeviceConfig(precision=each))).made(mel, crops).astype(int)
         for each in ("float32", precision)
     )
     assert 0 < np.abs(exact - rough).mean() < 8
@@ -245,8 +247,63 @@ def test_the_folder_must_hold_one_checkpoint(model: Path, tmp_path: Path) -> Non
     refused(tmp_path, "holds 2 checkpoints")
     with pytest.raises(InputError, match="there is no model 'nowhere'"):
         Wav2LipEngine(Wav2LipConfig(model="nowhere"))
-    with pytest.raises(MissingEngineError, match=r"lipsync\.wav2lip\.device: warp cannot be used"):
-        Wav2LipEngine(Wav2LipConfig(model=str(model), device="warp"))
+    if not torch.cuda.is_available():
+        with pytest.raises(MissingEngineError, match=r"lipsync\.wav2lip\.device\.kind is cuda, and torch"):
+            Wav2LipEngine(Wav2LipConfig(model=str(model), device=DeviceConfig(kind="cuda")))
+
+
+def job(frames: int) -> FaceJob:
+    _, crops = faces(frames)
+    still = np.arange(frames)
+    voice = np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)
+    maps = np.tile(np.eye(2, 3), (frames, 1, 1))
+    return FaceJob(crops, maps, still, still * 40.0, ((0, frames - 1),), voice, np.zeros_like(crops))
+
+
+def generated(model: Path, frames: int, batch_frames: int) -> tuple[np.ndarray, list[float]]:
+    made, told = job(frames), []
+    engine = Wav2LipEngine(Wav2LipConfig(model=str(model), batch_frames=batch_frames))
+    engine.generate({0: made}, 25.0, Path(), told.append)
+    return made.patches, told
+
+
+def short_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """Let the network really ask for more than any machine has where it is given more than so many frames."""
+    sizes: list[int] = []
+    forward = Wav2Lip.forward
+
+    def greedy(self: Wav2Lip, mel: torch.Tensor, face: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(face))
+        if len(face) > most:
+            torch.empty(1 << 60)
+        return forward(self, mel, face)
+
+    monkeypatch.setattr(Wav2Lip, "forward", greedy)
+    return sizes
+
+
+def test_frames_that_do_not_fit_are_made_in_smaller_batches(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, _ = generated(model, 7, 2)
+    sizes = short_memory(monkeypatch, most=2)
+    patches, told = generated(model, 7, 8)
+    assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert told == sorted(told) and told[-1] == 1.0
+    assert np.abs(patches.astype(int) - wanted).max() <= 1  # sums in another order
+
+
+def test_one_frame_that_does_not_fit_is_one_clear_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short_memory(monkeypatch, most=0)
+    with pytest.raises(MissingEngineError, match=r"^lipsync\.wav2lip: the memory does not suffice even for one"):
+        generated(model, 3, 8)
+
+
+def test_a_network_that_does_not_fit_is_one_clear_line(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Wav2Lip, "to", too_large)
+    with pytest.raises(MissingEngineError, match=r"^lipsync\.wav2lip: the memory does not suffice; choose"):
+        Wav2LipEngine(Wav2LipConfig(model=str(model)))
 
 
 def slaney_mel(hz: float) -> float:

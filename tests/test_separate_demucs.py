@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import sound
-from stages.artifacts import Media
+from stages import pipeline, settings, sound
+from stages.artifacts import Media, SourceVideo
+from stages.devices import Float32Config
 from stages.errors import InputError, MissingEngineError
 from stages.progress import silent
 from stages.separate import DemucsConfig, SeparateConfig, separate
 from stages.separate.demucs_engine import DemucsSeparator
+from stages.store import Store
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("demucs")
@@ -45,7 +47,7 @@ def write(folder: Path, network: torch.nn.Module, arguments: dict, klass: str = 
     (folder / "small.yaml").write_text("models: [tiny]\n")
 
 
-def config(model: Path | str, **values: float) -> SeparateConfig:
+def config(model: Path | str, **values: object) -> SeparateConfig:
     return SeparateConfig(engine="demucs", demucs=DemucsConfig(model=str(model), **values))
 
 
@@ -128,3 +130,36 @@ def test_no_vocals(tmp_path: Path) -> None:
     write(folder, HTDemucs(**arguments), arguments)
     with pytest.raises(MissingEngineError, match="does not separate vocals"):
         run(tmp_path, noise(1), config(folder))
+
+
+def test_a_segment_that_does_not_fit_is_one_clear_line(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HTDemucs, "forward", lambda _self, mix: torch.empty(1 << 60))
+    with pytest.raises(MissingEngineError, match=r"^separate\.demucs: the memory does not suffice; choose"):
+        run(tmp_path, noise(1), config(model))
+
+
+def test_another_precision_is_refused_with_the_settings() -> None:
+    with pytest.raises(
+        InputError, match=r"^setting separate\.demucs\.device\.precision: .*'auto' or 'float32'.*float16"
+    ):
+        settings.load("embedded", {"separate": {"demucs": {"device": {"precision": "float16"}}}})
+    assert DemucsConfig(device={"precision": "float32"}).device.precision == "float32"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_here(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(MissingEngineError, match=r"separate\.demucs\.device\.kind is cuda, and torch"):
+        run(tmp_path, noise(1), config(model, device=Float32Config(kind="cuda")))
+
+
+def test_a_process_of_its_own_makes_the_same_sound(tmp_path: Path, model: Path) -> None:
+    chosen = config(model)
+    run(tmp_path / "here", noise(3), chosen)
+    media = Media.model_construct(mix="mix.wav").at(tmp_path / "here", "digest")
+    store = Store(tmp_path / "work", SourceVideo(path=tmp_path / "v.mp4", sha256="a" * 64))
+    assert pipeline.SEPARATE.engines["demucs"].needs_own_process(chosen)
+    made, _ = store.run(pipeline.SEPARATE, (media,), chosen, None, silent)
+    for name in (made.voice, made.voice_16k, made.background):
+        assert made.file(name).read_bytes() == (tmp_path / "here" / name).read_bytes()

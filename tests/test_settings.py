@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import finished
 from stages import models, pipeline, settings
 from stages.errors import InputError, MissingEngineError
 
@@ -53,3 +54,12 @@ def test_a_profile_names_models_that_there_are(profile: str) -> None:
             assert "Run: dubwright models fetch" in str(error)
         else:
             assert set(names) <= set(models.catalogue()), stage.name
+
+
+def test_how_a_line_is_made_anew_may_differ_where_nothing_depends_on_it(tmp_path: Path) -> None:
+    before = settings.load("embedded", {"work": tmp_path / "before"}).model_dump(mode="json")
+    again = settings.load("embedded", {"work": tmp_path, "models_per_gpu": 2})
+    assert finished._settings(before, again).models_per_gpu == 2
+    assert finished._settings(before, settings.load("embedded", {})).work == tmp_path / "before"
+    with pytest.raises(InputError, match=r"setting mix\.true_peak_dbtp is"):
+        finished._settings(before, settings.load("embedded", {"mix": {"true_peak_dbtp": -3.0}}))

@@ -316,6 +316,14 @@ def test_a_precision_that_whisper_does_not_have(tiny: Path, precision: str) -> N
         own(tiny, device=DeviceConfig(kind="cpu", precision=precision))
 
 
+def test_a_model_that_does_not_fit_is_one_clear_line(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    loads = "stages.transcribe.openai_whisper_engine.load"
+    monkeypatch.setattr(loads, lambda _checkpoint: torch.empty(1 << 60))
+    with pytest.raises(MissingEngineError, match=r"\.pt: the memory does not suffice; choose a smaller model"):
+        own(tiny)
+
+
 def test_another_model_makes_another_key(tmp_path: Path, tiny: Path) -> None:
     config = TranscribeConfig(engine="whisper", model=str(tiny))
     (name,) = pipeline.TRANSCRIBE.models_for(config)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from stages import models
 from stages.artifacts import Diarization, Record, Separation, Turn
-from stages.devices import DeviceConfig
+from stages.devices import Float32Config
 from stages.engines import Engine, chosen
 from stages.progress import Progress
 from stages.sound import read_span
@@ -36,7 +36,7 @@ class PyannoteConfig(Record):
     """At least so many people, where ``diarize.speakers`` is not set."""
     max_speakers: int | None = Field(default=None, ge=1)
     """At most so many."""
-    device: DeviceConfig = DeviceConfig()
+    device: Float32Config = Float32Config()
     """Where it runs; it always computes in float32."""
     batch_size: int = Field(default=32, ge=1)
     """Windows at once; halved where they do not fit into the memory."""
@@ -100,6 +100,7 @@ ENGINES: Mapping[str, Engine] = {
         "stages.diarize.pyannote_engine:PyannoteDiarizer",
         modules=("pyannote.audio", "torch"),
         extra="pyannote",
+        device="pyannote.device",
         models=lambda config: (config.pyannote.model,),
     ),
 }

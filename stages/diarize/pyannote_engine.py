@@ -19,7 +19,7 @@ import torch
 
 from stages import models
 from stages.artifacts import Turn
-from stages.devices import device, is_out_of_memory
+from stages.devices import device, fitting, is_out_of_memory
 from stages.errors import InputError, MissingEngineError
 from stages.progress import Progress
 from stages.sound import SPEECH_RATE_HZ
@@ -60,14 +60,13 @@ class PyannoteDiarizer:
         """Load the pipeline from the folder that the settings name.
 
         Raises:
-            InputError: there is no such folder, or a precision other than float32 is asked for.
+            InputError: there is no such folder.
             MissingEngineError: the folder does not hold the pipeline, or it cannot be read safely.
         """
-        if config.pyannote.device.precision not in ("auto", "float32"):
-            raise InputError(f"{_SETTING}.device.precision: pyannote computes in float32; choose auto.")
         self._config = config
         self._pipeline = load(models.find(config.pyannote.model))
-        self._pipeline.to(torch.device(device(config.pyannote.device, f"{_SETTING}.device").kind))
+        with fitting(_SETTING):
+            self._pipeline.to(torch.device(device(config.pyannote.device, f"{_SETTING}.device").kind))
 
     def turns(self, voice: Path, progress: Progress) -> tuple[Turn, ...]:
         """Return who speaks when (:class:`stages.diarize.Diarizer`)."""

@@ -31,7 +31,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -48,6 +48,7 @@ from stages.artifacts import (
     Speech,
     Trajectory,
 )
+from stages.devices import DeviceConfig
 from stages.engines import Engine, chosen
 from stages.errors import InputError, MissingEngineError
 from stages.progress import Progress
@@ -94,11 +95,12 @@ class Wav2LipConfig(Record):
 
     model: str = "wav2lip-gan"
     """A name in the list of models, or a folder that holds one checkpoint (.pth or .safetensors)."""
-    device: str = "cpu"
-    """As PyTorch names it: ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: DeviceConfig = DeviceConfig()
+    """Where it runs. Precision ``auto`` is float32 everywhere: the network is small, and bfloat16 is coarser than the
+    256 steps of a picture."""
     batch_frames: int = Field(default=8, ge=1)
-    """Frames made at a time; on a GPU more are faster, on two CPU cores 16 are slower."""
+    """Frames made at a time; on a GPU more are faster, on two CPU cores 16 are slower. Halved where they do not fit
+    into the memory."""
 
 
 class ExternalConfig(Record):
@@ -154,6 +156,7 @@ ENGINES: Mapping[str, Engine] = {
         "stages.lipsync.wav2lip:painters",
         modules=("torch", "safetensors"),
         extra="wav2lip",
+        device="wav2lip.device",
         models=lambda config: (config.wav2lip.model,),
     ),
     "external": Engine("A program of the user's", "stages.lipsync.external:painters"),

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from stages.artifacts import Media, Record, Separation
+from stages.devices import Float32Config
 from stages.engines import Engine, chosen
 from stages.errors import InputError
 from stages.progress import Progress
@@ -29,6 +30,8 @@ class DemucsConfig(Record):
 
     model: str = "htdemucs"
     """A name in the list of models, or a folder that holds ``<name>.yaml`` and the weights it names (safetensors)."""
+    device: Float32Config = Float32Config()
+    """Where it runs; it computes in float32."""
     section_s: float = Field(default=30.0, ge=5)
     """Sound that is separated in one go: bounds the memory; sections are cross-faded."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
@@ -70,6 +73,7 @@ ENGINES: Mapping[str, Engine] = {
         "stages.separate.demucs_engine:DemucsSeparator",
         modules=("demucs", "torch"),
         extra="demucs",
+        device="demucs.device",
         models=lambda config: (config.demucs.model,),
     ),
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages import models
+from stages.devices import device, fitting
 from stages.errors import MissingEngineError
 from stages.sound import SAMPLE_RATE_HZ, resample
 
@@ -26,6 +27,7 @@ _MARGIN_S = 1.0
 """Heard before and after a section, and given up: the network knows little of the sound at its ends."""
 _FADE_S = 0.1
 _VOCALS = "vocals"
+_SETTING = "separate.demucs"
 _NETWORKS = {"demucs.demucs.Demucs", "demucs.hdemucs.HDemucs", "demucs.htdemucs.HTDemucs"}
 
 
@@ -36,9 +38,10 @@ class DemucsSeparator:
         """Load the network.
 
         Raises:
-            MissingEngineError: the weights are absent, damaged, pickled or not of Demucs.
+            MissingEngineError: the weights are absent, damaged, pickled or not of Demucs, or there is no such device.
         """
         self._config = config.demucs
+        self._where = device(config.demucs.device, f"{_SETTING}.device").kind
         self._network = load(models.find(config.demucs.model))
         if _VOCALS not in self._network.sources:
             raise MissingEngineError(
@@ -46,7 +49,11 @@ class DemucsSeparator:
             )
 
     def voices(self, blocks: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
-        """Yield the voice (:class:`stages.separate.Separator`)."""
+        """Yield the voice (:class:`stages.separate.Separator`).
+
+        Raises:
+            MissingEngineError: the memory does not suffice.
+        """
         section, margin = round(self._config.section_s * SAMPLE_RATE_HZ), round(_MARGIN_S * SAMPLE_RATE_HZ)
         fade = round(_FADE_S * SAMPLE_RATE_HZ)
         carried = np.zeros((0, channels))
@@ -72,10 +79,13 @@ class DemucsSeparator:
         if deviation == 0:
             return np.zeros((len(heard), 2))
         normal = torch.from_numpy(np.ascontiguousarray((mix - mean).T / deviation))[None]
-        with torch.inference_mode():
+        # One of the network's own segments is on the device at a time: there is no smaller batch.
+        with torch.inference_mode(), fitting(_SETTING):
             # Without random shifts: the same sound gives the same voice.
-            separated = apply_model(self._network, normal, shifts=0, split=True, overlap=self._config.overlap)
-        vocals = separated[0, self._network.sources.index(_VOCALS)].numpy().T * deviation
+            separated = apply_model(
+                self._network, normal, shifts=0, split=True, overlap=self._config.overlap, device=self._where
+            )
+        vocals = separated[0, self._network.sources.index(_VOCALS)].cpu().numpy().T * deviation
         return _as_long(resample(np.ascontiguousarray(vocals), rate_hz, SAMPLE_RATE_HZ), len(heard))
 
 

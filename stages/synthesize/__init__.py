@@ -38,6 +38,7 @@ from stages.synthesize.registry import (
     engine_spec,
     engines_for,
     load,
+    synthesizer_of,
     voicing,
 )
 from stages.synthesize.voices import Voice, blended_f0, shares
@@ -63,6 +64,7 @@ __all__ = [
     "load",
     "read",
     "speak",
+    "synthesizer_of",
     "voicing",
 ]
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from stages import models
 from stages.artifacts import Record
-from stages.devices import DeviceConfig
+from stages.devices import Float32Config
 from stages.errors import MissingEngineError
 
 
@@ -52,7 +52,7 @@ class SynthesizeConfig(Record):
     Of engines that have voices; those that clone need no matching."""
     audition_characters: int = 80
     """How much of the script each voice reads, to be compared with the speakers."""
-    device: DeviceConfig = DeviceConfig()
+    device: Float32Config = Float32Config()
     """Where xtts, pocket and mms run. They compute in float32."""
     xtts: XttsConfig = XttsConfig()
     pocket: PocketConfig = PocketConfig()

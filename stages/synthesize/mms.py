@@ -21,7 +21,7 @@ from language_packs import g2p
 from language_packs.g2p.numbers import in_words
 from stages import models, sound
 from stages.artifacts import Phone, PhraseEnd
-from stages.devices import is_out_of_memory
+from stages.devices import fitting, is_out_of_memory
 from stages.errors import MissingEngineError
 from stages.reading import read_line
 from stages.synthesize import matching
@@ -84,7 +84,8 @@ class MmsEngine:
 
     @cached_property
     def _model(self) -> Any:
-        return read_model(self._folder).to(self._where)
+        with fitting("synthesize.engine mms"):
+            return read_model(self._folder).to(self._where)
 
     def durations(self, said: str, voice: str, speed: float = 1.0) -> Length:
         """Return how long a text takes, without speaking it."""

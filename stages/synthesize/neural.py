@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.devices import device
-from stages.errors import InputError, MissingEngineError
+from stages.errors import MissingEngineError
 from stages.synthesize.config import SynthesizeConfig
 
 
@@ -15,11 +15,8 @@ def device_of(config: SynthesizeConfig) -> str:
     """Return torch's name of the device.
 
     Raises:
-        InputError: another precision than float32 is asked for.
         MissingEngineError: there is no such device.
     """
-    if config.device.precision not in ("auto", "float32"):
-        raise InputError(f"synthesize.device.precision: {config.engine} computes in float32 only; set auto.")
     return device(config.device, "synthesize.device").kind
 
 

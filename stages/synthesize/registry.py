@@ -139,6 +139,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         "XTTS-v2",
         "stages.synthesize.xtts:load",
         modules=("TTS", "torch"),
+        device="device",
         extra="xtts",
         models=lambda config: (needed(config.xtts.model, "synthesize.xtts.model", "an XTTS-v2 model"),),
         reads="text",
@@ -152,6 +153,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         "Pocket TTS",
         "stages.synthesize.pocket:load",
         modules=("pocket_tts", "torch"),
+        device="device",
         extra="pocket",
         models=partial(_models_of, "pocket", "synthesize.pocket"),
         reads="text",
@@ -163,6 +165,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         "MMS-TTS",
         "stages.synthesize.mms:load",
         modules=("transformers", "torch"),
+        device="device",
         extra="transformers",
         models=partial(_models_of, "mms", "synthesize.mms"),
         reads="text",
@@ -227,6 +230,12 @@ def voicing(config: SynthesizeConfig) -> Voicing:
         MissingEngineError: there is none of that name, or a model is not named.
     """
     return Voicing(config, engine_spec(config.engine).models(config))
+
+
+def synthesizer_of(inputs: tuple[Any, ...]) -> tuple[EngineSpec, SynthesizeConfig]:
+    """Return the engine, and its settings, of the :class:`Voicing` among the inputs of a stage."""
+    (config,) = (each.config for each in inputs if isinstance(each, Voicing))
+    return engine_spec(config.engine), config
 
 
 def engines_for(tag: str) -> dict[str, Quality]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from language_packs import Packs
 from stages import models
 from stages.artifacts import Diarization, Record, Separation, Transcript, Unprocessed
-from stages.devices import DeviceConfig
+from stages.devices import DeviceConfig, ctranslate2_finds_cuda, fitting
 from stages.engines import Engine, chosen
 from stages.errors import InputError, MissingEngineError
 from stages.languages import language_name
@@ -94,12 +94,15 @@ ENGINES: Mapping[str, Engine] = {
         "faster-whisper",
         "stages.transcribe.faster_whisper_engine:recogniser",
         modules=("faster_whisper",),
+        device="device",
+        finds_cuda=ctranslate2_finds_cuda,
         models=_faster_whisper_models,
     ),
     "whisper": Engine(
         "OpenAI's Whisper",
         "stages.transcribe.openai_whisper_engine:recogniser",
         modules=("whisper", "torch"),
+        device="device",
         extra="whisper",
         models=_openai_models,
     ),
@@ -189,6 +192,7 @@ def _vote(engine: Recogniser, voice: Path, windows: list[Span], enough: float) -
 
     Raises:
         InputError: its share is below ``enough``.
+        MissingEngineError: the memory does not suffice.
     """
     from stages.transcribe.pieces import spread
 
@@ -198,7 +202,9 @@ def _vote(engine: Recogniser, voice: Path, windows: list[Span], enough: float) -
         length_ms = window.end_ms - window.start_ms
         total_ms += length_ms
         samples = read_span(voice, window.start_ms, window.end_ms)
-        for tag, probability in engine.language_probabilities(samples).items():
+        with fitting("transcribe.engine"):
+            probabilities = engine.language_probabilities(samples)
+        for tag, probability in probabilities.items():
             votes[tag] = votes.get(tag, 0.0) + probability * length_ms
     best = sorted(votes, key=lambda tag: (-votes[tag], tag))[:_GUESSES_NAMED]
     certainty = votes[best[0]] / total_ms

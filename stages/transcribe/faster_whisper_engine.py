@@ -13,7 +13,7 @@ import numpy as np
 
 from stages import models
 from stages.artifacts import Record
-from stages.devices import DeviceConfig
+from stages.devices import DeviceConfig, ctranslate2_finds_cuda
 from stages.errors import MissingEngineError
 from stages.sound import SPEECH_RATE_HZ
 from stages.transcribe.faults import is_loop
@@ -267,9 +267,7 @@ def _device_kind(device: DeviceConfig) -> Literal["cpu", "cuda"]:
     """Return where CTranslate2 computes, which needs no torch to tell."""
     if device.kind == "cpu":
         return "cpu"
-    import ctranslate2
-
-    has_cuda = ctranslate2.get_cuda_device_count() > 0
+    has_cuda = ctranslate2_finds_cuda()
     if device.kind == "cuda" and not has_cuda:
         raise MissingEngineError(
             "transcribe.device.kind is cuda, and CTranslate2 finds no CUDA device here; choose cpu or auto."

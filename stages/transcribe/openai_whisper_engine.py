@@ -15,7 +15,7 @@ from whisper.decoding import DecodingOptions, DecodingResult, DecodingTask, Logi
 from whisper.tokenizer import get_tokenizer
 
 from stages import models
-from stages.devices import Device, DeviceConfig, device
+from stages.devices import Device, DeviceConfig, device, fitting
 from stages.errors import InputError, MissingEngineError
 from stages.transcribe import openai_checkpoint
 from stages.transcribe.faster_whisper_engine import NO_REPEATED_WORDS
@@ -53,12 +53,8 @@ class OpenAIWhisper:
         """
         found = device(where, _SETTING)
         self._is_half = _is_half(where, found)
-        try:
+        with fitting(str(checkpoint)):
             self._network = load(checkpoint).to(found.kind)
-        except torch.OutOfMemoryError:
-            raise MissingEngineError(
-                f"{checkpoint}: the memory of the device does not suffice; choose a smaller model or another device."
-            ) from None
         if not self._network.is_multilingual:
             raise MissingEngineError(f"{checkpoint} is a Whisper for English only; choose a multilingual one.")
         self._tokenizer = get_tokenizer(True, num_languages=self._network.num_languages, language="en")

@@ -54,7 +54,7 @@ def _named_model(config: TranslateConfig) -> tuple[str, ...]:
 
 def _checkpoint(title: str, maker: str) -> Engine:
     modules = ("torch", "transformers", "sentencepiece", "sacremoses")
-    return Engine(title, f"stages.translate.checkpoint:{maker}", modules, "transformers", _named_model)
+    return Engine(title, f"stages.translate.checkpoint:{maker}", modules, "transformers", _named_model, device="device")
 
 
 ENGINES: Mapping[str, Engine] = {
