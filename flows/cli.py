@@ -261,7 +261,7 @@ def languages(
     from flows.languages import table
     from stages import settings
 
-    rows = table(Packs(tuple(pack or ())), settings.load(profile, {}).translate)
+    rows = table(Packs(tuple(pack or ())), settings.load(profile, {}))
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
         return
@@ -280,18 +280,52 @@ def languages(
     print(f"{len(rows)} languages. Lips and subtitles: all of them. Engines and routes: dubwright languages --json")
 
 
-@app.command(epilog="Example: dubwright doctor")
-def doctor(as_json: Json = False) -> None:
-    """Say what is installed, what is missing, and the command that mends it."""
-    from flows.doctor import checks
+@app.command(
+    epilog="Examples: dubwright doctor; dubwright doctor lecture.mp4 --to pt-BR --to es; "
+    "dubwright doctor lecture.mp4 --from en --to pt-BR --speakers 2 --profile neural"
+)
+def doctor(
+    video: Annotated[
+        Path | None, typer.Argument(metavar="[VIDEO]", help="Also estimate a run on it: time, memory, disk.")
+    ] = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", metavar="TAG", help="Target language to look at; repeatable.")
+    ] = None,
+    source: Annotated[str | None, typer.Option("--from", metavar="TAG", help="Language spoken in it.")] = None,
+    audio: Annotated[
+        Path | None, typer.Option(metavar="SOUND", help="Speech for a portrait, or in place of a video's own.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Which engines: a file of configs/.")] = "embedded",
+    speakers: Annotated[int | None, typer.Option(metavar="N", help="How many people speak [counted as 1].")] = None,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Work folder, with the runs that were finished.")
+    ] = None,
+    pack: PackFolders = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is installed, what is missing and the command that mends it, stage by stage and language by language.
 
-    found = checks()
-    if as_json:
-        print(json.dumps([item.model_dump() for item in found], indent=1))
-    else:
-        for item in found:
-            print(f"{'ok     ' if item.ok else 'MISSING' if item.required else 'absent '} {item.name}: {item.detail}")
-    if any(item.required and not item.ok for item in found):
+    With VIDEO also what a run would take, from an empty work folder; how that is known: docs/doctor.md.
+    Exit code 3: something that was asked for is missing.
+    """
+    from flows.doctor import diagnose, told
+    from stages import settings
+    from stages.languages import normalise_tag
+
+    if audio is not None and video is None:
+        raise InputError("--audio goes with a video or a portrait: dubwright doctor VIDEO --audio SOUND.")
+    overrides: dict[str, Any] = {} if work is None else {"work": work}
+    if source is not None:
+        overrides["transcribe"] = {"language": normalise_tag(source)}
+    if speakers is not None:
+        overrides["diarize"] = {"speakers": speakers}
+    tags = tuple(dict.fromkeys(normalise_tag(tag) for tag in to or ()))
+    packs = Packs(tuple(folder.resolve() for folder in pack or ()))
+    for tag in tags:
+        packs.load(tag)
+    found = diagnose(video, audio, tags, settings.load(profile, overrides))
+    print(found.model_dump_json(indent=1) if as_json else "\n".join(told(found)))
+    if not found.ready:
         raise typer.Exit(3)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.finished import Rerun, check_rerun
+from flows.fits import check_fits
+from flows.history import read_task, remember, task_of
 from language_packs import Packs
 from stages import lipsync, models, pipeline
 from stages.artifacts import Artifact, SourceVideo
@@ -65,7 +67,8 @@ def check(
     to write for translators' programs (:data:`stages.translate.exchange.EXPORTS`).
 
     Raises:
-        InputError: the video, a language, a pair, an edit, a line or the output folder cannot be used.
+        InputError: the video, a language, a pair, an edit, a line or the output folder cannot be used, or the run
+            cannot fit into the memory or on a disk.
         PackError: no language pack serves a target language, or one is wrong.
         MissingEngineError: a model is missing or damaged, or a translator is not installed.
     """
@@ -101,6 +104,8 @@ def check(
         models.find(name)
         if settings.commercial:
             models.check_commercial(name)
+    if rerun is None:
+        check_fits(opened, tags, settings, folder, read_task(opened, settings.still, settings.diarize.speakers))
     return Job(opened, tags, settings, folder, edits, rerun, stems, exports, speakers)
 
 
@@ -135,7 +140,11 @@ def translate(job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[S
     for target in job.targets:
         dub = pipeline.dub(run, shared, target, job.settings, job.edits[target])
         export(job.exports, job.out, job.video.path.stem, dub.script)
-        yield deliver(job.out, job.video, shared, dub, runs_for(target), job.settings, job.stems)
+        runs = runs_for(target)
+        delivered = deliver(job.out, job.video, shared, dub, runs, job.settings, job.stems)
+        new = [each for each in runs if each.language == target or target == job.targets[0]]
+        remember(job.settings.work, task_of(shared, dub), new)
+        yield delivered
 
 
 def _translate_again(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, SAMPLE, MakeClip, tone
 
+from flows import machine
 from flows.cli import main
 from stages import models
 
@@ -161,9 +162,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_disk_while_working(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, out: Path, small_disk: Path
+def test_a_disk_that_is_too_small_for_the_clip_is_refused_before_any_work(
+    capsys: pytest.CaptureFixture[str], out: Path, small_disk: Path
 ) -> None:
+    line = refused(capsys, 2, out, "translate", SAMPLE, "--to", "pt-BR", "--out", out, "--work", small_disk / "work")
+    assert "small/work does not suffice: at least 9 MB are needed and 2 MB are free." in line and "--work DIR" in line
+    assert not list(small_disk.iterdir())
+
+
+def test_a_full_disk_while_working(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, out: Path, small_disk: Path
+) -> None:
+    monkeypatch.setattr(machine, "disk", lambda folder: machine.Disk(1, 10**12))  # another program fills it later
     line = refused(capsys, 2, out, "translate", SAMPLE, "--to", "pt-BR", "--out", out, "--work", small_disk / "work")
     assert "is full; free some space" in line
     assert not list(small_disk.rglob(".*.tmp"))
