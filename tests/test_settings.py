@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
+import yaml
+from conftest import ROOT
 
 from flows import finished
 from stages import models, pipeline, settings
 from stages.errors import InputError, MissingEngineError
+
+CONFIGS = ROOT / "configs"
 
 
 def test_later_layers_win(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -63,3 +71,34 @@ def test_how_a_line_is_made_anew_may_differ_where_nothing_depends_on_it(tmp_path
     assert finished._settings(before, settings.load("embedded", {})).work == tmp_path / "before"
     with pytest.raises(InputError, match=r"setting mix\.true_peak_dbtp is"):
         finished._settings(before, settings.load("embedded", {"mix": {"true_peak_dbtp": -3.0}}))
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_profile_is_documented_line_by_line_and_every_line_counts(file: Path) -> None:
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+    assert lines and all(re.search(r"\S  +# \S", line) for line in lines)
+    written = yaml.safe_load(file.read_text())
+    loaded = settings.load("embedded" if file.stem == "base" else file.stem, {}).model_dump()
+    defaults = settings.Settings().model_dump()
+
+    def leaves(values: dict, *path: str) -> Iterator[tuple[tuple[str, ...], object]]:
+        for key, value in values.items():
+            if isinstance(value, dict):
+                yield from leaves(value, *path, key)
+            else:
+                yield (*path, key), value
+
+    def at(values: dict, path: tuple[str, ...]) -> object:
+        return reduce(getitem, path, values)
+
+    for path, value in leaves(written):
+        assert at(loaded, path) == value, path
+        if file.stem == "embedded":
+            assert at(defaults, path) == value, f"{path}: the defaults are this profile's choices"
+    if file.stem == "draft":
+        assert all(at(defaults, path) != value for path, value in leaves(written))
+
+
+def test_the_readme_names_every_profile() -> None:
+    readme = (CONFIGS.parent / "README.md").read_text()
+    assert all(f"configs/{name}.yaml" in readme for name in settings.profiles())

@@ -11,8 +11,11 @@ import pytest
 
 from language_packs import load_pack
 from stages.errors import InputError, MissingEngineError
+from stages.reading import read_line
 from stages.synthesize import ENGINES, SynthesizeConfig, XttsConfig, check_speaks, load, voicing
-from stages.synthesize.cloning import CloningEngine
+from stages.synthesize.cloning import CloningEngine, Conditioning, Take
+from stages.synthesize.rendering import phones_of
+from stages.synthesize.xtts import XttsSampler
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("TTS")
@@ -26,6 +29,10 @@ from TTS.tts.models.xtts import Xtts  # noqa: E402
 
 PACK = load_pack("pt-BR")
 TEXT = "Boa noite, papai. Como vai?"
+LONG = (
+    "Boa noite, papai, como vai? Eu queria contar uma coisa muito bonita que aconteceu hoje na escola. "
+    "A professora trouxe um gato, e todos foram para casa."
+)
 SIGNS = ("[UNK]", "[START]", "[STOP]", "[SPACE]", "[pt]", "[en]", *"abcdefghijklmnopqrstuvwxyzãç.,?!")
 
 
@@ -114,6 +121,30 @@ def test_its_own_speed_changes_the_length_within_bounds(engine: CloningEngine) -
     faster = engine.speak(TEXT, "S1", 1.2)
     assert len(own.samples) / len(faster.samples) == pytest.approx(1.2, rel=0.05)
     assert engine.speak(TEXT, "S1", 2.0).flags == ("spoken at speed 1.30, not 2.00: the voice cannot be changed more",)
+
+
+def test_a_line_longer_than_the_network_holds_is_spoken_in_pieces(
+    model: Path, engine: CloningEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    take = XttsSampler.take
+
+    def watched(self: XttsSampler, text: str, conditioning: Conditioning, seed: int) -> Take:
+        taken.append(text)
+        return take(self, text, conditioning, seed)
+
+    monkeypatch.setattr(XttsSampler, "take", watched)
+    spoken = engine.speak(LONG, "S1")
+    said = list(dict.fromkeys(taken))
+    assert " ".join(said) == LONG and len(said) > 1
+    sampler = XttsSampler(model, config(model), "pt-BR")
+    assert not sampler.fits(LONG) and all(sampler.fits(text) for text in said)
+    assert not sampler.fits("a " * 105), "the package's limit of Portuguese is 203 signs"
+    assert [phone.ipa for phone in spoken.phones] == phones_of(read_line(LONG, PACK.g2p, "pt-BR", "the line"))
+    times = [time for phone in spoken.phones for time in (phone.start_ms, phone.end_ms)]
+    assert times == sorted(times) and times[-1] <= len(spoken.samples) / 24
+    faster = engine.speak(LONG, "S1", 1.2)
+    assert len(spoken.samples) / len(faster.samples) == pytest.approx(1.2, rel=0.01)
 
 
 def test_seventeen_languages_and_no_other(model: Path) -> None:

@@ -5,12 +5,12 @@ voice takes for a text is estimated before it is spoken: as long as espeak-ng ta
 audition measures. A line is spoken once, at the voice's own speed; its phones are timed by alignment with espeak-ng's
 rendering (:mod:`stages.synthesize.alignment`), and the engine's own speed control, or a change of tempo, then brings it
 to the length that was planned, within bounds. Sampling can go wrong: of up to three takes the first one of a plausible
-length is taken.
+length is taken. A line that is longer than the engine can hold is spoken in pieces (:mod:`stages.synthesize.joining`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from stages.reading import read_line
 from stages.synthesize import matching
 from stages.synthesize.alignment import aligned
 from stages.synthesize.casting import Embed, embed_24k
+from stages.synthesize.joining import MARGIN_MS, Joined, Piece, pieces
 from stages.synthesize.pitch import UNCHANGED, Change, LogF0
 from stages.synthesize.rendering import Rendering, render
 from stages.synthesize.utterance import Length, Utterance
@@ -58,6 +59,10 @@ class Sampler(Protocol):
 
     def condition(self, reference: np.ndarray) -> dict[str, np.ndarray]:
         """Return what is to be known of a speaker; ``reference`` is float32 (n,) at 24 kHz, at least 1 s."""
+        ...
+
+    def fits(self, text: str) -> bool:
+        """Return whether a text is short enough to be spoken at once."""
         ...
 
     def take(self, text: str, conditioning: Conditioning, seed: int) -> Take:
@@ -187,8 +192,37 @@ class CloningEngine:
     def _speak_once(self, text: str, voice: str) -> _Spoken:
         if (voice, text) not in self._spoken:
             self._spoken.clear()  # lines come one by one; a take may be large
-            self._spoken[voice, text] = self._best_take(text, voice)
+            spoken = [(piece, self._best_take(piece, voice)) for piece in pieces(text, self._sampler.fits)]
+            self._spoken[voice, text] = spoken[0][1] if len(spoken) == 1 else self._joined(text, voice, spoken)
         return self._spoken[voice, text]
+
+    def _joined(self, text: str, voice: str, spoken: Sequence[tuple[str, _Spoken]]) -> _Spoken:
+        """Return the pieces of a line as one; between two there is the pause of espeak-ng's rendering of the line."""
+        whole = self._rendering(text)
+        read = [each.ipa for each in whole.phones]
+        said = [each.ipa for piece, _ in spoken for each in self._rendering(piece).phones]
+        parts: list[Piece] = []
+        phones: list[Phone] = []
+        total_ms, count = 0, 0
+        for index, (piece, each) in enumerate(spoken):
+            count += len(self._rendering(piece).phones)
+            is_last = index + 1 == len(spoken)
+            first_ms = max(0, each.phones[0].start_ms - MARGIN_MS) if index and each.phones else 0
+            last_ms = min(each.total_ms, each.phones[-1].end_ms + MARGIN_MS) if each.phones else each.total_ms
+            pause_ms = 0
+            if is_last:
+                last_ms = each.total_ms
+            elif read == said and 0 < count < len(read):
+                gap_ms = whole.phones[count].start_ms - whole.phones[count - 1].end_ms
+                pause_ms = max(0, round(gap_ms * self._paces[voice]) - 2 * MARGIN_MS)
+            parts.append(Piece(each.take.at, first_ms, last_ms, pause_ms))
+            phones += _moved(each.phones, total_ms - first_ms)
+            total_ms += last_ms - first_ms + pause_ms
+        take = Joined(tuple(parts))
+        if [each.ipa for each in phones] != read:  # words at a cut are read otherwise than inside the line
+            samples = take.at(1.0)
+            phones = list(aligned(samples, self.rate_hz, whole)) if np.isfinite(samples).all() else []
+        return _Spoken(take, tuple(phones), total_ms)
 
     def _best_take(self, text: str, voice: str) -> _Spoken:
         """Return the first take of a plausible length, else the most plausible one."""
@@ -297,6 +331,10 @@ def at_24k(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     """Return float32 (n,) samples at 24 kHz."""
     plain = np.asarray(samples, np.float32).ravel()
     return plain if rate_hz == matching.RATE_HZ else sound.resample(plain, rate_hz, matching.RATE_HZ)
+
+
+def _moved(phones: tuple[Phone, ...], by_ms: int) -> list[Phone]:
+    return [Phone(ipa=each.ipa, start_ms=each.start_ms + by_ms, end_ms=each.end_ms + by_ms) for each in phones]
 
 
 def _scaled(phones: tuple[Phone, ...], speed: float) -> tuple[Phone, ...]:

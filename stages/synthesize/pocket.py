@@ -82,6 +82,10 @@ class PocketSampler:
             for name, value in values.items()
         }
 
+    def fits(self, text: str) -> bool:
+        """Return True: the package cuts long texts itself, after sentences, and begins each piece as conditioned."""
+        return True
+
     def take(self, text: str, conditioning: Conditioning, seed: int) -> Take:
         """Return a text, spoken."""
         import torch

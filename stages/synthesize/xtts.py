@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SPEEDS = (0.8, 1.3)
 _TITLE = "XTTS-v2"
+_SIGNS = 250
+"""Limit of a language that the package has none for, as it does."""
 _LATENTS, _SPEAKER = "gpt_cond_latents", "speaker_embedding"
 _FINETUNING = ("torch_mel_spectrogram_style_encoder", "torch_mel_spectrogram_dvae", "dvae")
 """Parts of a fine-tuned checkpoint that only training needs."""
@@ -73,6 +75,16 @@ class XttsSampler:
         )
         embedding = self._model.get_speaker_embedding(audio, matching.RATE_HZ)
         return {_LATENTS: latents.cpu().numpy(), _SPEAKER: embedding.cpu().numpy()}
+
+    def fits(self, text: str) -> bool:
+        """Return whether a text has no more signs than the package's limit for the language, and tokens than the GPT's.
+
+        What is longer is cut off or spoken less and less surely; the package itself only warns of it.
+        """
+        tokenizer = self._model.tokenizer
+        if len(text) > tokenizer.char_limits.get(self._language, _SIGNS):
+            return False
+        return len(tokenizer.encode(text.lower(), self._language)) < self._model.args.gpt_max_text_tokens
 
     def take(self, text: str, conditioning: Conditioning, seed: int) -> Take:
         """Return a text, spoken."""
