@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from stages.synthesize.kokoro import KokoroEngine
-from stages.synthesize.pitch import UNCHANGED
-from stages.synthesize.stretching import CLEAR_SPEED, MOST, at_tempo, speak
+from stages.synthesize.stretching import MOST, SLACK_MS, at_tempo, shortened_to
 
 IPA = "bˈoæ nˈoɪtʃy, papˈaɪ, kˈomu vˈaɪ?"
 
@@ -19,21 +18,23 @@ def test_a_tone_gets_shorter_and_keeps_its_pitch(factor: float) -> None:
     assert np.abs(np.diff(inner)).max() < 1.5 * np.abs(np.diff(tone)).max()
 
 
-def test_a_hurried_line_is_as_long_as_it_would_be() -> None:
-    engine = KokoroEngine()
-    fast = engine.durations(IPA, "jm_kumo", 1.3).total_ms
-    spoken = speak(engine, IPA, "jm_kumo", 1.3, UNCHANGED)
-    assert len(spoken.samples) / 24 == pytest.approx(fast, abs=2)
-    slower = engine.speak(IPA, "jm_kumo", CLEAR_SPEED)
-    ratio = len(slower.samples) / len(spoken.samples)
-    assert 1 < ratio <= MOST
-    for before, after in zip(slower.phones, spoken.phones, strict=True):
-        assert after.start_ms == pytest.approx(before.start_ms / ratio, abs=1)
-        assert after.end_ms == pytest.approx(before.end_ms / ratio, abs=1)
+def test_a_line_gets_as_short_as_planned_its_phones_with_it() -> None:
+    spoken = KokoroEngine().speak(IPA, "jm_kumo", 1.2)
+    wanted_ms = round(spoken.sounding_ms / 1.06)
+    found = shortened_to(spoken, wanted_ms, 24_000)
+    assert found.sounding_ms == pytest.approx(wanted_ms, abs=2)
+    assert len(found.samples) == pytest.approx(len(spoken.samples) / 1.06, rel=1e-3)
+    for before, after in zip(spoken.phones, found.phones, strict=True):
+        assert after.start_ms == pytest.approx(before.start_ms / 1.06, abs=2)
+        assert after.end_ms == pytest.approx(before.end_ms / 1.06, abs=2)
 
 
-def test_an_unhurried_line_is_the_engines_own() -> None:
-    engine = KokoroEngine()
-    assert np.array_equal(
-        speak(engine, IPA, "jm_kumo", 1.1, UNCHANGED).samples, engine.speak(IPA, "jm_kumo", 1.1).samples
-    )
+def test_no_more_than_a_tenth() -> None:
+    spoken = KokoroEngine().speak(IPA, "jm_kumo")
+    found = shortened_to(spoken, spoken.sounding_ms // 2, 24_000)
+    assert found.sounding_ms == pytest.approx(spoken.sounding_ms / MOST, abs=2)
+
+
+def test_a_line_that_fits_is_the_engines_own() -> None:
+    spoken = KokoroEngine().speak(IPA, "jm_kumo")
+    assert shortened_to(spoken, spoken.sounding_ms - SLACK_MS, 24_000) is spoken

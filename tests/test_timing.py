@@ -92,14 +92,14 @@ def test_a_line_that_runs_on_moves_the_next_one_and_that_catches_up() -> None:
     slots = [slot(1, 1000, 2000), slot(2, 2000, 4000), slot(3, 4000, 6000)]
     first, second, third = plan_lines(slots, {1: 1700, 2: 2300, 3: 2000}, 10_000, CONFIG)
     assert first.flags == (DOES_NOT_FIT,) and first.rate == pytest.approx(1.35, abs=0.002)
-    assert second.flags == (STARTS_LATE,) and second.start_ms == first.end_ms + 60
+    assert second.flags == (STARTS_LATE,) and second.start_ms == first.end_ms + CONFIG.least_breath_ms
     assert third.flags == () and abs(third.start_ms - 4000) <= 80
 
 
 def test_another_speaker_is_not_talked_over() -> None:
     first, second = plan_lines([slot(1, 1000, 2000), slot(2, 2000, 4000, "S2")], {1: 3000, 2: 1000}, 10_000, CONFIG)
     assert (first.flags, second.flags) == ((DOES_NOT_FIT,), (STARTS_LATE,))
-    assert second.start_ms == first.end_ms + 60
+    assert second.start_ms == first.end_ms + CONFIG.least_breath_ms
 
 
 def test_lines_that_overlapped_may_overlap() -> None:
@@ -119,7 +119,7 @@ def test_earlier_lines_make_room_for_the_last_one() -> None:
     slots = [slot(1, 0, 3000), slot(2, 3000, 5000)]
     first, second = plan_lines(slots, {1: 3600, 2: 2700}, 5000, CONFIG)
     assert second.end_ms <= 5000 and second.start_ms < 3000
-    assert first.end_ms + 60 <= second.start_ms
+    assert first.end_ms + CONFIG.least_breath_ms <= second.start_ms
     assert first.flags == second.flags == ()
 
 
@@ -164,7 +164,7 @@ def test_what_holds_for_every_plan(script: tuple[list[Slot], dict[int, int], int
     for index, line in enumerate(spoken):
         for later in spoken[index + 1 :]:
             if waits(by_id[line.id], by_id[later.id]):
-                assert line.end_ms + CONFIG.breath_ms <= later.start_ms
+                assert line.end_ms + CONFIG.least_breath_ms <= later.start_ms
 
 
 def waits(one: Slot, other: Slot) -> bool:
@@ -181,7 +181,7 @@ def test_nothing_is_later_than_at_the_fastest_rate_everywhere(script: tuple[list
     ends: dict[int, int] = {}
     for line in planned:
         own = by_id[line.id]
-        before = [end + CONFIG.breath_ms for id, end in ends.items() if waits(by_id[id], own)]
+        before = [end + CONFIG.least_breath_ms for id, end in ends.items() if waits(by_id[id], own)]
         earliest_ms = max([own.start_ms - CONFIG.tolerance_ms, 0, *before])
         ends[own.id] = earliest_ms + ceil(lengths[own.id] / CONFIG.fastest_rate)
         latest_ms = own.start_ms + CONFIG.tolerance_ms
@@ -220,7 +220,7 @@ def test_a_longer_line_is_hurried_between_lines_that_stay() -> None:
     fixed = {1: first, 3: third}
     before, longer, after = plan_lines(slots, {2: 3900}, 10_000, CONFIG, fixed)
     assert (before, after) == (first, third) and longer.rate > CONFIG.comfortable_rate > second.rate
-    assert longer.end_ms + CONFIG.breath_ms <= third.start_ms
+    assert longer.end_ms + CONFIG.least_breath_ms <= third.start_ms
     with pytest.raises(ArithmeticError):
         plan_lines(slots, {2: 4300}, 10_000, CONFIG, fixed)
 

@@ -82,7 +82,7 @@ def test_a_speaker_says_one_line_after_the_other_in_order(case: Case) -> None:
         wanted = [slot.id for slot in sorted(case.slots, key=lambda slot: slot.start_ms) if slot.speaker == speaker]
         assert [line.id for line in own] == [id for id in wanted if case.lengths[id] > 0]
         for before, after in pairwise(own):
-            assert before.end_ms + CONFIG.breath_ms <= after.start_ms
+            assert before.end_ms + CONFIG.least_breath_ms <= after.start_ms
 
 
 @given(cases())

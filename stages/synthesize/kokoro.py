@@ -16,6 +16,7 @@ import numpy as np
 
 from language_packs import g2p
 from stages import models
+from stages.synthesize import stretching
 from stages.synthesize.kokoro_graph import DURATIONS, ENERGY, F0, F0_GIVEN
 from stages.synthesize.kokoro_timing import Encoded, Timed, Token, joined, length
 from stages.synthesize.pitch import UNCHANGED, Change
@@ -39,7 +40,7 @@ _STYLE_SHAPE = (510, 1, 256)
 _PAD = 0
 _NO_PHONE = -1
 _SPEED_BOUNDS = (0.5, 2.0)
-_SPEED_STEPS = 4
+_SPEED_STEPS = 8
 """Lengths that are tried on the way to the one that is wanted."""
 
 # IPA that the vocabulary lacks -> the nearest that it has. Modifiers that are missing in it are left out.
@@ -84,20 +85,24 @@ class KokoroEngine:
         return length([timed for timed, _ in self._predicted(self.encode(ipa), voice, speed)])
 
     def speed_for(self, ipa: str, voice: str, sounding_ms: int) -> float:
-        """Return the speed at which the phones of ``ipa`` last ``sounding_ms``, as nearly as whole frames allow.
+        """Return the speed at which the phones of ``ipa`` last ``sounding_ms``, or a little longer.
 
-        Length is nearly inverse to speed, so a few steps in proportion come near; the nearest of them is taken.
+        Lengths come in uneven steps, and what is too long can be shortened (:mod:`.stretching`): of the lengths that
+        are, within its bound, the shortest; where there is none, the nearest.
         """
         parts = self.encode(ipa)
-        slowest, fastest = _SPEED_BOUNDS
+        slow, fast = _SPEED_BOUNDS
         tried: dict[float, int] = {}
         speed = 1.0
         for _ in range(_SPEED_STEPS):
-            tried[speed] = length([timed for timed, _ in self._predicted(parts, voice, speed)]).sounding_ms
-            speed = min(max(speed * tried[speed] / max(sounding_ms, 1), slowest), fastest)
-            if speed in tried:
+            found_ms = tried[speed] = length([timed for timed, _ in self._predicted(parts, voice, speed)]).sounding_ms
+            if sounding_ms <= found_ms <= sounding_ms + stretching.SLACK_MS:
                 break
-        return min(tried, key=lambda speed: (abs(tried[speed] - sounding_ms), abs(speed - 1)))
+            slow, fast = (speed, fast) if found_ms > sounding_ms else (slow, speed)
+            proportional = speed * found_ms / max(sounding_ms, 1)
+            speed = proportional if slow < proportional < fast else (slow + fast) / 2
+        usable = {each: ms for each, ms in tried.items() if sounding_ms <= ms <= sounding_ms * stretching.MOST}
+        return min(usable or tried, key=lambda each: (abs(tried[each] - sounding_ms), abs(each - 1)))
 
     def speak(self, ipa: str, voice: str, speed: float = 1.0, pitch: Change = UNCHANGED) -> Utterance:
         """Return ``ipa`` spoken. IPA without any phone gives an empty utterance."""

@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 _MARGIN_MS = 100
 """Kept of the silence before and after the phones."""
 _FADE_MS = 10
-_OVERRUN_MS = 60
-"""How much later than planned a line may end before it is spoken again, faster: its length was an estimate."""
-_FASTEST_CORRECTION = 1.08
-_HURRIED_RATE = 1.25
-"""Planned rate above which no line is spoken faster than planned: 1.25 * 1.08 is the fastest rate of the plan."""
 _RETRY_SPEEDS = (1.0, 1.03, 0.97)
 _LONGEST_RATIO = 2.5
 """A sound this much longer or shorter than its plan is not the line."""
@@ -158,26 +153,20 @@ def _attempts(part: Part) -> Iterator[_Attempt]:
 def _tried(engine: Synthesizer, line: ReadLine, place: PlannedLine, attempt: _Attempt) -> Spoken:
     part, wanted_ms = attempt.part, place.end_ms - place.start_ms - added_ms(place.pauses)
     speed = engine.speed_for(line.said, part.voice, wanted_ms) * attempt.speed
-    utterance = stretching.speak(engine, line.said, part.voice, speed, attempt.pitch)
-    if _sounding_ms(utterance) > wanted_ms + _OVERRUN_MS and place.rate <= _HURRIED_RATE:
-        speed *= min(_sounding_ms(utterance) / wanted_ms, _FASTEST_CORRECTION)
-        utterance = stretching.speak(engine, line.said, part.voice, speed, attempt.pitch)
+    utterance = engine.speak(line.said, part.voice, speed, attempt.pitch)
+    utterance = stretching.shortened_to(utterance, wanted_ms, engine.rate_hz)
     _check_length(utterance, wanted_ms)
     _check_sound(utterance.samples)
-    rate = line.sounding_ms / engine.durations(line.said, part.voice, speed).sounding_ms
+    rate = line.sounding_ms / utterance.sounding_ms
     spoken = replace(_placed(with_pauses(utterance, place.pauses), place, part, rate), flags=utterance.flags)
     _check_sound(spoken.samples)
     return spoken
 
 
-def _sounding_ms(utterance: Utterance) -> int:
-    return utterance.phones[-1].end_ms - utterance.phones[0].start_ms if utterance.phones else 0
-
-
 def _check_length(utterance: Utterance, wanted_ms: int) -> None:
     if not utterance.phones:
         raise _NotSpeechError("no phones")
-    ratio = _sounding_ms(utterance) / wanted_ms
+    ratio = utterance.sounding_ms / wanted_ms
     if not 1 / _LONGEST_RATIO < ratio < _LONGEST_RATIO:
         raise _NotSpeechError(f"{ratio:.2g} times as long as planned")
     sound_ms, last_ms = len(utterance.samples) * 1000 // matching.RATE_HZ, utterance.phones[-1].end_ms

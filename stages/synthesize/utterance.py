@@ -40,3 +40,8 @@ class Utterance:
     """int (tokens,): of Kokoro, frames of 600 samples per input token, pads included; they add up to the sound."""
     flags: tuple[str, ...] = ()
     """What a person should know of it."""
+
+    @property
+    def sounding_ms(self) -> int:
+        """First phone's onset to last phone's end; 0 without phones."""
+        return self.phones[-1].end_ms - self.phones[0].start_ms if self.phones else 0

@@ -13,7 +13,7 @@ from stages.timing.source import Slot, source_slots
 __all__ = ["FIT_VERSION", "PLAN_VERSION", "Slot", "TimingConfig", "fit", "plan"]
 
 FIT_VERSION = 4
-PLAN_VERSION = 4
+PLAN_VERSION = 5
 
 
 def plan(

@@ -36,6 +36,7 @@ _UNHURRIED_COST = 0.2
 _PAUSE_COST = 0.3
 _CLOSE_TO_END_COST = 0.5
 _MOVE_COST = 1.0
+_SHORT_BREATH_COST = 1.5
 _HURRY_COSTS = (2.0, 3.0, 4.0, 5.0)
 _UNSEEN_MOVE_COST = 2.5
 """Between the first step of a hurry, that is hardly heard, and the second."""
@@ -57,8 +58,8 @@ class TimingConfig(Record):
     shorter wording is chosen, if there is one."""
     fastest_rate: float = Field(default=1.35, ge=1, le=2)
     """No line is read faster."""
-    tolerance_ms: int = Field(default=50, ge=0)
-    """How far a start may move where lines would not fit otherwise: with the error of an onset that was heard, 30 ms,
+    tolerance_ms: int = Field(default=60, ge=0)
+    """How far a start may move where lines would not fit otherwise: with the error of an onset that was heard, 12 ms,
     it stays well inside what ITU-R BT.1359 lets pass unseen."""
     unseen_tolerance_ms: int = Field(default=400, ge=0)
     """The same where the speaker's lips are not in the picture."""
@@ -67,7 +68,9 @@ class TimingConfig(Record):
     pause_ms: int = Field(default=250, ge=0)
     """A pause of at least this length inside a source line is kept where the translation has punctuation."""
     breath_ms: int = Field(default=60, ge=0)
-    """Pause between lines, and before the clip's end where it costs little: a line's length is an estimate."""
+    """Pause between lines, and before the clip's end where it costs little."""
+    least_breath_ms: int = Field(default=30, ge=0)
+    """The same where a line would be hurried otherwise. A sound may be 20 ms longer than planned."""
 
     def most_moved_ms(self, slot: Slot) -> int:
         """Return how far a line's start may move without a flag."""
@@ -146,7 +149,7 @@ def plan_lines(
     places = _solved(spoken, successions, wanted, clip_end_ms, config, fixed)
     due_ms = {slot.id: clip_end_ms for slot in spoken}
     for before, after in successions:
-        latest_ms = after.start_ms + config.most_moved_ms(after) - config.breath_ms
+        latest_ms = after.start_ms + config.most_moved_ms(after) - config.least_breath_ms
         due_ms[before.id] = min(due_ms[before.id], latest_ms)
     return tuple(
         fixed[slot.id]
@@ -247,7 +250,8 @@ def _solved(
             continue
         (end, end_ms), (start, start_ms) = ends[before.id], starts[after.id]
         difference = {**end, **{variable: -sign for variable, sign in start.items()}}
-        programme.at_most(difference, start_ms - end_ms - config.breath_ms)
+        shorter_breath = programme.variable(_SHORT_BREATH_COST, max(0, config.breath_ms - config.least_breath_ms))
+        programme.at_most({**difference, shorter_breath: -1}, start_ms - end_ms - config.breath_ms)
     value = programme.solve()
     return {id: _Place(_at(starts[id], value), _at(ends[id], value), value[shorter[id]]) for id in wanted}
 
