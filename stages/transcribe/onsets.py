@@ -50,7 +50,7 @@ def stretches(voice_16k: Path, probabilities: np.ndarray) -> tuple[Span, ...]:
     is_audible = audible(level_db)
     sounds = is_audible & _widened(is_speech, _DETECTOR_SLIP_MS)
     for start in np.flatnonzero(np.diff(sounds.astype(np.int8)) > 0) + 1:
-        sounds[start - _swell(is_audible, level_db, start) : start] = True
+        sounds[start - _swell(is_audible, level_db, int(start)) : start] = True
     sounds = binary_closing(np.pad(sounds, _CLOSURE_MS // HOP_MS), _window(_CLOSURE_MS))
     sounds = binary_opening(sounds, _window(_SHORTEST_SOUND_MS))[_CLOSURE_MS // HOP_MS : -_CLOSURE_MS // HOP_MS]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], sounds, [False]]).astype(np.int8)))
