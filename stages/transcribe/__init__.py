@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stages.diarize.voice_activity import Span
     from stages.transcribe.heard import Recogniser
 
-VERSION = 4
+VERSION = 3
 UNDETERMINED = "und"
 """BCP-47 for the language of a clip in which nobody speaks."""
 

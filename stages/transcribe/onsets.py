@@ -19,8 +19,6 @@ HOP_MS = 10
 _SPEECH_PROBABILITY = 0.3
 _DETECTOR_SLIP_MS = 100
 """How much later than the voice the detector may begin, and how much earlier it may end."""
-_SWELL_MS = 100
-"""How much earlier yet a voice may begin that has been rising since ("the", that swells out of the noise)."""
 _LOCAL_MS = 1500
 """How far around a moment its loudest speech and its noise are looked for."""
 _DEEPEST_DB, _HIGHEST_DB = 40.0, 18.0
@@ -47,25 +45,11 @@ def stretches(voice_16k: Path, probabilities: np.ndarray) -> tuple[Span, ...]:
     times_ms = np.arange(len(level_db)) * HOP_MS
     chunks = np.minimum(times_ms // CHUNK_MS, len(probabilities) - 1)
     is_speech = probabilities[chunks] >= _SPEECH_PROBABILITY
-    is_audible = audible(level_db)
-    sounds = is_audible & _widened(is_speech, _DETECTOR_SLIP_MS)
-    for start in np.flatnonzero(np.diff(sounds.astype(np.int8)) > 0) + 1:
-        sounds[start - _swell(is_audible, level_db, int(start)) : start] = True
+    sounds = audible(level_db) & _widened(is_speech, _DETECTOR_SLIP_MS)
     sounds = binary_closing(np.pad(sounds, _CLOSURE_MS // HOP_MS), _window(_CLOSURE_MS))
     sounds = binary_opening(sounds, _window(_SHORTEST_SOUND_MS))[_CLOSURE_MS // HOP_MS : -_CLOSURE_MS // HOP_MS]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], sounds, [False]]).astype(np.int8)))
     return tuple(Span(int(start) * HOP_MS, int(end) * HOP_MS) for start, end in edges.reshape(-1, 2))
-
-
-def _swell(is_audible: np.ndarray, level_db: np.ndarray, start: int) -> int:
-    """Return for how many frames before ``start`` the voice has been heard and rising."""
-    frames = 0
-    while frames < min(_SWELL_MS // HOP_MS, start - 1):
-        before = start - frames - 1
-        if not is_audible[before] or level_db[before] >= level_db[before + 1]:
-            break
-        frames += 1
-    return frames
 
 
 def levels_db(voice_16k: Path) -> np.ndarray:
