@@ -115,6 +115,8 @@ class TestPortuguese:
             ("Eu não tenho certeza.", "Não tenho certeza."),
             ("Eu falei com o meu chefe.", "Falei com meu chefe."),
             ("Nós temos que ir.", "Temos que ir."),
+            ("Nós não tínhamos nada antes de nós.", "Não tínhamos nada antes de nós."),
+            ("Todos nós estávamos indo para o céu.", "Todos estávamos indo para o céu."),
             ("A minha casa fica longe.", "Minha casa fica longe."),
             ("O meu trabalho começa cedo.", "Meu trabalho começa cedo."),
             ("Eu moro em uma casa.", "Moro numa casa."),
@@ -136,6 +138,7 @@ class TestPortuguese:
             "Eu mesmo fiz o bolo.",
             "Nós mesmos fizemos isso.",
             "Cada um de nós temos um nome.",
+            "Nós íntimos e laços ótimos.",
             "Para nós, temos que pensar nisso.",
             "O meu é vermelho.",  # mine
             "Este livro é o meu.",
