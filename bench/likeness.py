@@ -27,7 +27,6 @@ from language_packs import load_pack
 from stages import models, pipeline, sound
 from stages.artifacts import Cast, SourceVideo, Speech
 from stages.diarize.ge2e import SpeakerEncoder
-from stages.edits import Edits
 from stages.media import open_source
 from stages.settings import Settings, load
 from stages.store import Stage, Store
@@ -89,7 +88,7 @@ def spoken(video: SourceVideo, target: str, settings: Settings) -> Spoken:
     unseen: Any = None
     shared = pipeline.Shared(video, clip, separation, diarization, transcript, unseen, unseen, unseen)
     with contextlib.suppress(_SpokenError):
-        pipeline.dub(run, shared, target, settings, Edits())
+        pipeline.dub(run, shared, target, settings)
     (speaker,) = {line.speaker for line in made["speak"].lines}
     files = separation.file(separation.voice), separation.file(separation.background)
     with np.load(diarization.file(diarization.embeddings)) as embeddings:

@@ -33,7 +33,6 @@ from flows.estimates import RATES, Rate
 from flows.history import Task, task_of
 from stages import pipeline
 from stages.artifacts import Artifact, SourceVideo
-from stages.edits import Edits
 from stages.media import MediaConfig, extract_sound
 from stages.progress import silent
 from stages.settings import Settings, load
@@ -132,7 +131,7 @@ def measured(video: Path, sound: Path | None, work: Path, settings: Settings, ta
     meter = Meter(Store(work, source), settings)
     known = Speakers()
     shared = pipeline.prepare(meter, source, (target,), settings, known)
-    dub = pipeline.dub(meter, shared, target, settings, Edits())
+    dub = pipeline.dub(meter, shared, target, settings)
     return {
         "clip": video.name if sound is None else f"{video.name} + {sound.name}",
         "has": task_of(shared, dub).model_dump(),

@@ -1,7 +1,7 @@
 """The ``dubwright`` command.
 
 Exit codes: 0 done; 1 done, but lines need a person or a goal is missed; 2 bad usage or input; 3 a missing
-engine or model.
+engine or model; 4 a run waits for a person (``--approve``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from flows import packs, weights
-from flows.options import Json, PackFolders
+from flows.options import Approve, Json, PackFolders, Stop
 from language_packs import PackError, Packs
 from stages.errors import DubwrightError, InputError
 
@@ -104,6 +104,7 @@ def translate(
         bool, typer.Option("--formal", help="Translate with polite forms, where translate.engine can (llm).")
     ] = False,
     informal: Annotated[bool, typer.Option("--informal", help="Translate with familiar forms.")] = False,
+    approve: Approve = None,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as a Prefect flow that its UI shows.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -117,7 +118,9 @@ def translate(
     (docs/speakers.md); every later run takes it over.
     """
     from flows import job
+    from flows.approve import collected
     from flows.console import watching
+    from flows.retries import Retrying
     from stages import settings
     from stages.deliver.report import needs_person
     from stages.edits import listed
@@ -143,8 +146,10 @@ def translate(
         given = {key: value for key, value in values.items() if value is not None}
         if given:
             overrides[section] = given
-    lines = tuple(line or ())
-    checked = job.check(video, to, out, settings.load(profile, overrides), force, lines, audio, stems, exports)
+    lines, stops = tuple(line or ()), tuple(dict.fromkeys(approve or ()))
+    loaded = settings.load(profile, overrides)
+    checked = job.check(video, to, out, loaded, force, lines, audio, stems, exports, stops)
+    waiting = None
     console = Console(stderr=True)
     if prefect:
         from flows.translate_video import Options, translate_video
@@ -160,13 +165,14 @@ def translate(
                 audio=audio,
                 stems=stems,
                 exports=exports,
+                approve=stops,
                 overrides=overrides,
             ),
         )
     else:
         with watching(console) as watch:
             runner = job.Runner(checked, watch)
-            made = list(job.translate(checked, runner, runner.runs_for))
+            made, waiting = collected(job.translate(checked, Retrying(runner, loaded.limits), runner.runs_for))
     if as_json:
         print(json.dumps([item.model_dump(mode="json", exclude={"content"}) for item in made], indent=1))
     else:
@@ -177,8 +183,10 @@ def translate(
             else:
                 _summary(console, item.video, item.report, item.content)
         if checked.rerun is not None and checked.rerun.waiting:
-            waiting = listed(checked.rerun.waiting)
-            console.print(f"line {waiting}: edited as well, not named with --line, and so left.", highlight=False)
+            others = listed(checked.rerun.waiting)
+            console.print(f"line {others}: edited as well, not named with --line, and so left.", highlight=False)
+    if waiting is not None:
+        raise waiting
     if any(needs_person(item.content) for item in made if not item.unchanged_lines):
         raise typer.Exit(1)
 
@@ -209,6 +217,25 @@ def _summary(console: Console, video: Path, report: Path, content: dict[str, Any
     for item in content["unprocessed"]:
         seconds = f"{item['start_ms'] / 1000:.1f}-{item['end_ms'] / 1000:.1f} s"
         console.print(f"{seconds}: {item['reason']}", highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="Examples: dubwright approve lecture.dub; dubwright approve lecture.mp4 translation --to pt-BR")
+def approve(
+    place: Annotated[
+        Path, typer.Argument(metavar="VIDEO|DIR", help="The output folder; or the video, if its is STEM.dub here.")
+    ],
+    stop: Annotated[Stop | None, typer.Argument(help="What is approved [all that waits].")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="TAG", help="In which language [all that wait].")] = None,
+) -> None:
+    """Agree to what a run with --approve waits for, as it is written in its files now; the same run then goes on.
+
+    Where something is changed later the next run asks again (docs/approving.md).
+    """
+    from flows.approve import approve as record
+    from stages.languages import normalise_tag
+
+    for each in record(place, stop, normalise_tag(to) if to is not None else None):
+        print(f"approved: the {each.about} ({each.look_at})")
 
 
 @app.command(epilog="Example: dubwright evaluate lecture.dub --pictures")

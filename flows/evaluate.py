@@ -17,12 +17,14 @@ from flows.finished import read_finished
 from flows.job import Job, Runner, Watch
 from stages import evaluate, lipsync, pipeline
 from stages.artifacts import FaceTrack, Media, Record, SourceVideo, SpeakerFaces, Trajectory
+from stages.corrections import corrections_file, read_corrections
 from stages.deliver.report import unsynced_times, visemes
 from stages.edits import read_edits
 from stages.errors import InputError
 from stages.evaluate.goals import ROWS, Evaluation, Figure
 from stages.evaluate.sound import SoundEvaluation
 from stages.media import open_source, printable
+from stages.review import Written
 from stages.settings import Settings, load
 from stages.speakers import read_speakers, speakers_file
 from stages.store import Stage
@@ -176,10 +178,14 @@ def _what_it_was_made_from(run: Runner, content: dict[str, Any], stem: Path) -> 
     finished = read_finished(content, video, settings.work)
     if finished is not None:
         return finished.shared, finished.dub
-    edits = read_edits(stem.with_name(f"{stem.name}.edits.toml"))
-    speakers = read_speakers(speakers_file(stem.parent, stem.name.removesuffix(f".{target}")))
-    shared = pipeline.prepare(run, video, (target,), settings, speakers)
-    return shared, pipeline.dub(run, shared, target, settings, edits)
+    name = stem.name.removesuffix(f".{target}")
+    review = Written(
+        read_corrections(corrections_file(stem.parent, name)),
+        {target: read_edits(stem.with_name(f"{stem.name}.edits.toml"))},
+    )
+    speakers = read_speakers(speakers_file(stem.parent, name))
+    shared = pipeline.prepare(run, video, (target,), settings, speakers, review)
+    return shared, pipeline.dub(run, shared, target, settings, review)
 
 
 def _table(title: str, figures: Sequence[Figure]) -> Table:

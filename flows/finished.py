@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from stages import pipeline
-from stages.artifacts import SourceVideo
-from stages.edits import Edits, listed
+from stages.artifacts import SourceVideo, Transcript
+from stages.corrections import corrected_lines
+from stages.edits import listed
 from stages.errors import InputError
 from stages.media import printable
+from stages.review import Written
 from stages.settings import Settings, load
 from stages.speakers import Speakers
 from stages.store import StageRun, Store
@@ -22,7 +24,7 @@ _OF_A_LINE = ("translate", "synthesize", "timing")
 """Sections of the settings that may be others for a line than they were for the whole dub."""
 _GIVEN = ("glossary", "memories")
 """Files for the translation: likewise, and those of the dub where none are given."""
-_OF_THE_MACHINE = ("work", "models_per_gpu")
+_OF_THE_MACHINE = ("work", "models_per_gpu", "limits")
 """Where and how it is done, which changes nothing."""
 
 
@@ -33,6 +35,8 @@ class Finished:
     report: dict[str, Any]
     runs: tuple[StageRun, ...]
     shared: pipeline.Shared
+    heard: Transcript
+    """Without a person's corrections."""
     dub: pipeline.Dub
 
     def shared_runs(self) -> list[StageRun]:
@@ -55,8 +59,9 @@ class Rerun:
 def read_finished(report: dict[str, Any], video: SourceVideo, work: Path) -> Finished | None:
     """Return a finished dub as its report names it; None where the work folder no longer holds all of it."""
     store = Store(work, video)
-    stages = {stage.name: stage for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES)}
-    compose = pipeline.COMPOSE.name  # most videos go without it
+    stages = {stage.name: stage for stage in pipeline.STAGES}
+    compose, correct = pipeline.COMPOSE.name, pipeline.CORRECT.name
+    seldom = {compose, correct}  # most videos go without them
     try:
         runs = tuple(StageRun.model_validate(run) for run in report["stages"])
     except ValidationError:  # by a version that did not name the keys
@@ -64,7 +69,7 @@ def read_finished(report: dict[str, Any], video: SourceVideo, work: Path) -> Fin
     found: dict[str, Any] = {
         run.name: store.kept(stages[run.name], run.key, run.language) for run in runs if run.name in stages
     }
-    needed = set(stages) - {compose} | {run.name for run in runs} & {compose}
+    needed = set(stages) - seldom | {run.name for run in runs} & seldom
     if any(found.get(name) is None for name in needed):
         return None
     return Finished(
@@ -75,11 +80,12 @@ def read_finished(report: dict[str, Any], video: SourceVideo, work: Path) -> Fin
             media=found["ingest"],
             separation=found["separate"],
             diarization=found["speakers"],
-            transcript=found["transcribe"],
+            transcript=found[correct if correct in found else "transcribe"],
             track=found["track"],
             faces=found["faces"],
             habits=found["personal"],
         ),
+        found["transcribe"],
         pipeline.Dub(
             script=found["fit"],
             cast=found["cast"],
@@ -99,7 +105,7 @@ def check_rerun(
     tags: tuple[str, ...],
     folder: Path,
     present: Settings,
-    edits: Edits,
+    written: Written,
     lines: tuple[int, ...],
     speakers: Speakers,
 ) -> Rerun:
@@ -127,6 +133,7 @@ def check_rerun(
         raise InputError(
             f"--line {unknown[0]}: there is no such line; there are: {listed(ids)} (see {printable(file)})."
         )
+    edits = written.edits[tags[0]]
     edits.check(ids)
     settings = _settings(report["settings"], present)
     before = read_finished(report, video, settings.work)
@@ -136,6 +143,13 @@ def check_rerun(
             f"another one, or another version wrote it); give the right one with --work, or {anew}."
         )
     check_merged(report, speakers)
+    shared = before.shared
+    now = corrected_lines(before.heard, shared.diarization.speakers, shared.media.duration_ms, written.corrections)
+    if now["lines"] != shared.transcript.lines:
+        raise InputError(
+            "the transcript's file corrects what is said, by whom or when otherwise than for the finished dub; --line "
+            f"changes nothing but the translation of lines, so {anew}."
+        )
     chosen = tuple(sorted(set(lines)))
     texts = {line.id: line.text for line in before.dub.script.lines}
     waiting = [line for line, text in edits.texts().items() if line not in chosen and texts[line] != text]

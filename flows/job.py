@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.approve import Approvals, Question, WaitingError, stop, was_agreed
 from flows.finished import Rerun, check_rerun
 from flows.fits import check_fits
 from flows.history import read_task, remember, task_of
+from flows.options import Stop
 from language_packs import Packs
 from stages import lipsync, models, pipeline
 from stages.artifacts import Artifact, SourceVideo
+from stages.corrections import corrections_file, read_corrections
 from stages.deliver import Delivery, check_place, deliver, unchanged
-from stages.edits import Edits, edits_file, read_edits
+from stages.edits import edits_file, read_edits
 from stages.errors import InputError
 from stages.languages import normalise_tag
 from stages.progress import Progress
+from stages.review import AS_HEARD, Written
 from stages.settings import Settings
 from stages.speakers import Speakers, read_speakers, speakers_file, write_speakers
 from stages.still import open_inputs
@@ -38,8 +43,8 @@ class Job:
     targets: tuple[str, ...]
     settings: Settings
     out: Path
-    edits: Mapping[str, Edits] = field(default_factory=dict)
-    """By target language."""
+    written: Written = AS_HEARD
+    """What a person has written in the files of the output folder."""
     rerun: Rerun | None = None
     """The finished dub of which only some lines are made anew."""
     stems: bool = False
@@ -48,6 +53,8 @@ class Job:
     """Files for translators' programs to write beside the dub, by the ends of their names."""
     speakers: Speakers = field(default_factory=Speakers)
     """The speakers as a person left them."""
+    approve: tuple[Stop, ...] = ()
+    """Where a person is waited for."""
 
 
 def check(
@@ -60,11 +67,13 @@ def check(
     audio: Path | None = None,
     stems: bool = False,
     exports: tuple[str, ...] = (),
+    approve: tuple[Stop, ...] = (),
 ) -> Job:
     """Check everything that can be checked before any work is done; ``audio`` takes the place of the video's own sound.
 
     ``lines`` names those of a finished dub that are made anew; none: the whole dub is made. ``exports`` names files
-    to write for translators' programs (:data:`stages.translate.exchange.EXPORTS`).
+    to write for translators' programs (:data:`stages.translate.exchange.EXPORTS`), ``approve`` where the run
+    waits for a person.
 
     Raises:
         InputError: the video, a language, a pair, an edit, a line or the output folder cannot be used, or the run
@@ -77,13 +86,19 @@ def check(
         raise InputError("no target language was given; add for example --to pt-BR.")
     if audio is not None and settings.ingest.audio_track is not None:
         raise InputError("--audio gives the sound and --audio-track chooses among the video's own: give one of them.")
+    if approve and lines:
+        raise InputError("--approve and --line: lines are made anew without waiting for anybody; give one of them.")
+    settings.limits.check([stage.name for stage in pipeline.STAGES])
     opened = open_inputs(video, audio)
     folder = out or Path(f"{video.stem}.dub")
-    edits = {tag: read_edits(edits_file(folder, video.stem, tag)) for tag in tags}
+    written = Written(
+        read_corrections(corrections_file(folder, video.stem)),
+        {tag: read_edits(edits_file(folder, video.stem, tag)) for tag in tags},
+    )
     speakers = read_speakers(speakers_file(folder, video.stem))
     rerun = None
     if lines:
-        rerun = check_rerun(opened, tags, folder, settings, edits[tags[0]], lines, speakers)
+        rerun = check_rerun(opened, tags, folder, settings, written, lines, speakers)
         settings = rerun.settings
     source = settings.transcribe.language
     packs = Packs(settings.packs)
@@ -94,7 +109,8 @@ def check(
     lipsync.check(settings.lipsync, lines)
     check_references(settings.glossary, settings.memories, source, tags)
     check_exports(exports, folder, video.stem, tags, settings.memories)
-    check_place(folder, video.stem, tags, force or rerun is not None)
+    unasked = [tag for tag in tags if not (approve and was_agreed(folder, video.stem, tag))]
+    check_place(folder, video.stem, tuple(unasked), force or rerun is not None)
     needed = dict.fromkeys(
         name
         for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES)
@@ -106,7 +122,7 @@ def check(
             models.check_commercial(name)
     if rerun is None:
         check_fits(opened, tags, settings, folder, read_task(opened, settings.still, settings.diarize.speakers))
-    return Job(opened, tags, settings, folder, edits, rerun, stems, exports, speakers)
+    return Job(opened, tags, settings, folder, written, rerun, stems, exports, speakers, approve)
 
 
 @dataclass
@@ -119,8 +135,9 @@ class Runner:
 
     def __call__(self, stage: Stage, *inputs: Any, language: str | None = None) -> Artifact:
         """Run one stage (:class:`stages.pipeline.RunStage`)."""
-        store = Store(self.job.settings.work, self.job.video, self.job.settings.models_per_gpu)
-        config = getattr(self.job.settings, stage.config)
+        settings = self.job.settings
+        store = Store(settings.work, self.job.video, settings.models_per_gpu, settings.limits)
+        config = getattr(settings, stage.config)
         artifact, run = store.run(stage, inputs, config, language, self.watch(stage, language))
         self.runs.append(run)
         return artifact
@@ -130,21 +147,43 @@ class Runner:
         return [run for run in self.runs if run.language in (None, language)]
 
 
-def translate(job: Job, run: pipeline.RunStage, runs_for: Callable[[str], list[StageRun]]) -> Iterator[Delivery]:
-    """Dub the video into every target language and yield each as soon as it lies in the output folder."""
+def translate(
+    job: Job,
+    run: pipeline.RunStage,
+    runs_for: Callable[[str], list[StageRun]],
+    pause: Callable[[Question], None] = stop,
+) -> Iterator[Delivery]:
+    """Dub the video into every target language and yield each as soon as it lies in the output folder.
+
+    Raises:
+        WaitingError: a person is waited for; raised when all other languages are done.
+    """
     if job.rerun is not None:
         yield _translate_again(job, job.rerun, run, runs_for)
         return
-    shared = pipeline.prepare(run, job.video, job.targets, job.settings, job.speakers)
+    stem = job.video.path.stem
+    review = Approvals(job.out, stem, job.approve, job.written, job.speakers, pause)
+    shared = pipeline.prepare(run, job.video, job.targets, job.settings, job.speakers, review)
     write_speakers(speakers_file(job.out, job.video.path.stem), job.speakers, shared.diarization)
+    waiting: list[Question] = []
     for target in job.targets:
-        dub = pipeline.dub(run, shared, target, job.settings, job.edits[target])
-        export(job.exports, job.out, job.video.path.stem, dub.script)
-        runs = runs_for(target)
-        delivered = deliver(job.out, job.video, shared, dub, runs, job.settings, job.stems)
+        try:
+            dub = pipeline.dub(run, shared, target, job.settings, review)
+            export(job.exports, job.out, stem, dub.script)
+            runs = runs_for(target)
+            delivered = review.delivered(target, dub, partial(_delivered, job=job, shared=shared, dub=dub, runs=runs))
+        except WaitingError as error:
+            waiting += error.questions
+            continue
         new = [each for each in runs if each.language == target or target == job.targets[0]]
         remember(job.settings.work, task_of(shared, dub), new)
         yield delivered
+    if waiting:
+        raise WaitingError(waiting)
+
+
+def _delivered(folder: Path, job: Job, shared: pipeline.Shared, dub: pipeline.Dub, runs: list[StageRun]) -> Delivery:
+    return deliver(folder, job.video, shared, dub, runs, job.settings, job.stems)
 
 
 def _translate_again(
@@ -153,7 +192,7 @@ def _translate_again(
     (target,) = job.targets
     before = rerun.before
     shared = replace(before.shared, speakers=job.speakers)
-    dub = pipeline.redub(run, shared, job.settings, job.edits[target], before.dub, rerun.lines)
+    dub = pipeline.redub(run, shared, job.settings, job.written.edits[target], before.dub, rerun.lines)
     made = dub or before.dub
     export(job.exports, job.out, job.video.path.stem, made.script)
     if dub is None and not job.stems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,24 @@ PackFolders = Annotated[
         "--pack",
         metavar="DIR",
         help="Folder with a language pack, or with several, beside the built-in ones; repeatable.",
+    ),
+]
+
+
+class Stop(StrEnum):
+    """Where a run may wait for a person."""
+
+    TRANSCRIPT = "transcript"
+    TRANSLATION = "translation"
+    DUB = "dub"
+
+
+Approve = Annotated[
+    list[Stop] | None,
+    typer.Option(
+        "--approve",
+        help="Wait for a person there: the run ends with exit code 4 and says what to look at; after dubwright approve "
+        "the same command goes on. Repeatable.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs, nothing else.")]

@@ -14,6 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.job import Runner
+from flows.retries import limited
 from stages.artifacts import Artifact
 from stages.progress import Progress
 from stages.store import Stage
@@ -38,7 +39,7 @@ class TaskRunner:
             persist_result=False,
             cache_policy=NO_CACHE,
         )(self.runner.__call__)
-        return as_task(stage, *inputs, language=language)
+        return limited(as_task, stage, inputs, self.runner.job.settings)(stage, *inputs, language=language)
 
 
 def logged(stage: Stage, language: str | None) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict
 
 from flows import job
+from flows.asked_in_prefect import ask
+from flows.options import Stop
 from flows.tasks import TaskRunner, logged
 from stages import settings
 from stages.deliver import Delivery
@@ -33,6 +36,8 @@ class Options(BaseModel):
     """Also write voice, background and dub as sound files of their own."""
     exports: tuple[str, ...] = ()
     """Files for translators' programs to write beside the dub: ``tmx``, ``xlf``."""
+    approve: tuple[Stop, ...] = ()
+    """Where the run waits for a person: ``transcript``, ``translation``, ``dub``."""
     overrides: dict[str, Any] = {}
     """Settings by section, e.g. ``{"diarize": {"speakers": 2}}``."""
 
@@ -56,6 +61,7 @@ def translate_video(video: Path, target_languages: list[str], options: Options =
         options.audio,
         options.stems,
         options.exports,
+        options.approve,
     )
     runner = job.Runner(checked, logged)
-    return list(job.translate(checked, TaskRunner(runner), runner.runs_for))
+    return list(job.translate(checked, TaskRunner(runner), runner.runs_for, partial(ask, chosen.limits.answer_s)))

@@ -12,6 +12,7 @@ import importlib
 import io
 import json
 import logging
+import math
 import os
 import pickle
 import signal
@@ -28,7 +29,7 @@ from typing import Any
 
 from language_packs import PackError
 from stages.artifacts import Record
-from stages.errors import DubwrightError, InputError, MissingEngineError
+from stages.errors import DubwrightError, InputError, MayPassError, MissingEngineError, is_transient
 from stages.progress import Progress
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from stages.child import main; main(int(sys.argv[2]))"
@@ -46,6 +47,10 @@ class ChildError(Exception):
     """Something unexpected went wrong in a child process; the traceback in there is its cause."""
 
 
+class PassingChildError(ChildError, MayPassError):
+    """The same, of a kind that may pass by itself (:func:`stages.errors.is_transient`)."""
+
+
 class _TracebackError(Exception):
     """A traceback of another process, as text."""
 
@@ -60,6 +65,7 @@ def run(
     what: str,
     keep_open: Collection[int] = (),
     time_limit_s: float | None = None,
+    wait: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Call ``function(*arguments, progress)`` in a process of its own.
 
@@ -72,6 +78,7 @@ def run(
         what: who works, for messages: ``"transcribe.engine whisper"``.
         keep_open: descriptors that the child holds as well: a lock stays taken until both processes are gone.
         time_limit_s: after this the child is ended; None: never.
+        wait: called in the child before the function; the time it takes does not count.
 
     Returns:
         What it returned, as ``model_dump(mode="json")``.
@@ -85,7 +92,7 @@ def run(
     """
     read_end, write_end = os.pipe()
     reader = Connection(read_end, writable=False)
-    ends_at = None if time_limit_s is None else time.monotonic() + time_limit_s
+    clock = _Clock(time_limit_s)
     command = [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path), str(write_end)]
     try:
         process = subprocess.Popen(
@@ -98,18 +105,26 @@ def run(
         os.close(write_end)
     assert process.stdin is not None
     try:
-        request = pickle.dumps((function, arguments, logging.getLogger("stages").getEffectiveLevel()))
+        request = pickle.dumps((function, arguments, wait, logging.getLogger("stages").getEffectiveLevel()))
         with suppress(BrokenPipeError):  # it has gone already: its end says why
             process.stdin.write(len(request).to_bytes(_LENGTH_BYTES) + request)
             process.stdin.flush()
-        while (message := _next(reader, process, ends_at)) is not None:
+        while (message := _next(reader, process, clock)) is not None:
             if "result" in message:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_LEAVE_S)
                 return message["result"]
-            _take(message, progress)
-        if ends_at is not None and time.monotonic() >= ends_at:
-            raise InputError(f"{what} did not end within its time limit of {time_limit_s:g} s and was stopped.")
+            if "waits" not in message:
+                _take(message, progress)
+            elif message["waits"]:
+                clock.stop()
+            else:
+                clock.go_on()
+        if clock.left_s() == 0:
+            raise InputError(
+                f"{what} did not end within its time limit of {time_limit_s:g} s and was stopped; raise it with "
+                "limits.stage_s and run the same command again: finished stages are kept."
+            )
         raise _ended(process.wait(), what)
     finally:
         with suppress(ProcessLookupError, PermissionError):  # macOS: the latter, of one that has ended
@@ -120,18 +135,35 @@ def run(
         reader.close()
 
 
-def _next(reader: Connection, process: subprocess.Popen[bytes], ends_at: float | None) -> dict[str, Any] | None:
+class _Clock:
+    """The time that a child has left."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        self._left_s = math.inf if limit_s is None else limit_s
+        self._since: float | None = time.monotonic()
+
+    def left_s(self) -> float:
+        """Return the seconds that are left, at least 0."""
+        spent_s = 0.0 if self._since is None else time.monotonic() - self._since
+        return max(0.0, self._left_s - spent_s)
+
+    def stop(self) -> None:
+        self._left_s, self._since = self.left_s(), None
+
+    def go_on(self) -> None:
+        self._since = time.monotonic()
+
+
+def _next(reader: Connection, process: subprocess.Popen[bytes], clock: _Clock) -> dict[str, Any] | None:
     """Return what the child says next; None: it has ended, or its time is over."""
     while True:
-        wait_s = _LOOK_S if ends_at is None else min(_LOOK_S, max(0.0, ends_at - time.monotonic()))
-        if reader.poll(wait_s):
+        if reader.poll(min(_LOOK_S, clock.left_s())):
             try:
                 return json.loads(reader.recv_bytes())
             except EOFError:
                 return None
-        is_over = ends_at is not None and time.monotonic() >= ends_at
         # A process that the child forked may hold the pipe open longer than the child lives.
-        if is_over or (process.poll() is not None and not reader.poll(0)):
+        if clock.left_s() == 0 or (process.poll() is not None and not reader.poll(0)):
             return None
 
 
@@ -151,7 +183,7 @@ def _take(message: dict[str, Any], progress: Progress) -> None:
         raise _raised(message)
 
 
-def _raised(message: dict[str, str]) -> Exception:
+def _raised(message: dict[str, Any]) -> Exception:
     """Return the exception that the child raised."""
     cause = _TracebackError(message["traceback"])
     if message["is_expected"]:
@@ -159,7 +191,8 @@ def _raised(message: dict[str, str]) -> Exception:
         assert issubclass(kind, _EXPECTED)
         error: Exception = kind(message["error"])
     else:
-        error = ChildError(f"{message['kind']}: {message['error']}")
+        kind = PassingChildError if message["is_transient"] else ChildError
+        error = kind(f"{message['kind']}: {message['error']}")
     error.__cause__ = cause
     return error
 
@@ -239,14 +272,19 @@ def main(descriptor: int) -> None:
         with os.fdopen(asked, "rb", closefd=False) as stream:
             request = stream.read(int.from_bytes(stream.read(_LENGTH_BYTES)))
         threading.Thread(target=_end_with_parent, args=(asked,), daemon=True).start()
-        function, arguments, log_level = pickle.loads(request)
+        function, arguments, wait, log_level = pickle.loads(request)
         logging.getLogger().addHandler(_Records(tell))
         logging.getLogger().setLevel(log_level)
+        if wait is not None:
+            tell(waits=True)
+            wait()
+            tell(waits=False)
         made = function(*arguments, lambda share_done: tell(progress=float(share_done)))
         tell(result=made.model_dump(mode="json"))
     except BaseException as error:
         tell(
             is_expected=isinstance(error, _EXPECTED),
+            is_transient=is_transient(error),
             module=type(error).__module__,
             kind=type(error).__qualname__,
             error=str(error),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import platformdirs
 
 from stages.artifacts import Record
-from stages.errors import MissingEngineError
+from stages.errors import MissingEngineError, PassingError
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +30,10 @@ _LOOK_S = 0.25
 """How often it is looked whether a GPU is free."""
 _CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
 """What torch's RuntimeError names where the machine's own memory does not suffice."""
+_BUSY = "busy or unavailable"
+"""What CUDA says (cudaErrorDevicesUnavailable) where another program has the GPU for itself."""
+_CONTEXT_BYTES = 1 << 30
+"""Of a GPU's memory that torch has not reserved, what may be this process's own: CUDA's context."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -103,48 +107,69 @@ def ctranslate2_finds_cuda() -> bool:
 
 
 @dataclass(frozen=True)
-class GpuTurn:
-    """An engine's turn on the GPU, which it must not share with more models than it is told."""
+class Turn:
+    """A heavy engine's turn: on the GPU, which it must not share with more models than it is told, and in memory."""
 
-    config: DeviceConfig
+    config: DeviceConfig | None
+    """Where it runs; None: on the processor."""
     finds_cuda: Callable[[], bool]
     """Whether its library finds a CUDA device."""
     models_per_gpu: int
-    """How many of all runs of this user may use it at once."""
+    """How many of all runs of this user may use the GPU at once."""
+    heavy_stages: int | None
+    """How many of them may be at work at once, wherever; None: any number."""
     who: str
     """For the message: ``"separate.engine demucs"``."""
 
 
-def hold_gpu(turn: GpuTurn) -> None:
-    """Wait until the GPU is free and hold it until this process ends, for its memory is not free before.
+def hold(turn: Turn) -> None:
+    """Wait for all that a turn needs and hold it until this process ends, for its memory is not free before.
 
-    Where the engine runs on the processor, nothing is held. A GPU has a file for each model that may use it, whose lock
-    is taken: the kernel drops it when its holder dies. The files lie in the user's cache folder
-    (``DUBWRIGHT_GPU_LOCKS``: elsewhere).
+    Each thing that few may use has as many files as may use it, one of whose locks is taken: the kernel drops it when
+    its holder dies. Who waits for one thing holds no other. The files lie in the user's cache folder
+    (``DUBWRIGHT_LOCKS``: elsewhere).
     """
-    if turn.config.kind == "cpu" or not turn.finds_cuda():
-        return
-    folder = Path(os.environ.get("DUBWRIGHT_GPU_LOCKS") or Path(platformdirs.user_cache_dir("dubwright")) / "gpu")
-    folder.mkdir(parents=True, exist_ok=True)
-    gpu = re.sub(r"[^\w-]", "_", os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0])
-    files = [folder / f"{gpu}.{number}.lock" for number in range(turn.models_per_gpu)]
+    folder = Path(os.environ.get("DUBWRIGHT_LOCKS") or Path(platformdirs.user_cache_dir("dubwright")) / "locks")
+    needed: list[tuple[str, list[Path]]] = []
+    if turn.heavy_stages is not None:
+        files = [folder / f"heavy.{number}.lock" for number in range(turn.heavy_stages)]
+        needed.append((f"memory: limits.heavy_stages is {turn.heavy_stages}", files))
+    if turn.config is not None and turn.config.kind != "cpu" and turn.finds_cuda():
+        gpu = re.sub(r"[^\w-]", "_", os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0])
+        files = [folder / f"gpu-{gpu}.{number}.lock" for number in range(turn.models_per_gpu)]
+        needed.append(("the GPU: another model uses it", files))
+    if needed:
+        folder.mkdir(parents=True, exist_ok=True)
     is_told = False
-    while not any(map(_is_held, files)):
+    while (lacking := _lacking(needed)) is not None:
         if not is_told:
-            _LOG.warning("%s is waiting for the GPU: another model uses it.", turn.who)
+            _LOG.warning("%s is waiting for %s.", turn.who, lacking)
         is_told = True
         time.sleep(_LOOK_S)
 
 
-def _is_held(file: Path) -> bool:
-    """Try to take a file's lock until this process ends, without waiting for it."""
+def _lacking(needed: Sequence[tuple[str, Sequence[Path]]]) -> str | None:
+    """Take a lock of each thing until this process ends; where one has none that is free, take none and name it."""
+    held: list[int] = []
+    for what, files in needed:
+        descriptor = next((found for found in map(_held, files) if found is not None), None)
+        if descriptor is None:
+            for each in held:
+                os.close(each)
+            return what
+        held.append(descriptor)
+    return None
+
+
+def _held(file: Path) -> int | None:
+    """Try to take a file's lock, without waiting for it; return the descriptor that holds it."""
     descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        return False
-    return True
+        return None
+    return descriptor
 
 
 @contextmanager
@@ -156,15 +181,16 @@ def fitting(what: str) -> Iterator[None]:
 
     Raises:
         MissingEngineError: the memory does not suffice.
+        PassingError: other programs hold the GPU, or much of its memory.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        if _BUSY in str(error):
+            raise PassingError(f"{what}: the GPU is busy: another program uses it alone.") from None
         if not is_out_of_memory(error):
             raise
-        raise MissingEngineError(
-            f"{what}: the memory does not suffice; choose a smaller model or another device."
-        ) from None
+        raise _does_not_fit(what, "") from None
 
 
 def in_batches(
@@ -180,6 +206,7 @@ def in_batches(
 
     Raises:
         MissingEngineError: the memory does not suffice for one item.
+        PassingError: nor would it have to, for other programs hold much of the GPU's.
     """
     results: list[Result] = []
     while len(results) < len(items):
@@ -192,9 +219,7 @@ def in_batches(
                 raise
         # Outside the handler: the exception's traceback holds the tensors that did not fit.
         if len(batch) == 1:
-            raise MissingEngineError(
-                f"{what}: the memory does not suffice even for one at a time; choose a smaller model or another device."
-            )
+            raise _does_not_fit(what, " even for one at a time")
         size = len(batch) // 2
         _emptied_cache()
     return results
@@ -205,6 +230,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")
     on_device = torch is not None and isinstance(error, torch.OutOfMemoryError)
     return on_device or isinstance(error, MemoryError) or _CPU_OUT_OF_MEMORY in str(error)
+
+
+def _does_not_fit(what: str, even: str) -> MissingEngineError:
+    """Return the error for memory that does not suffice, by whose fault that is."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        free_bytes, all_bytes = torch.cuda.mem_get_info()
+        of_others = all_bytes - free_bytes - torch.cuda.memory_reserved()
+        if of_others > _CONTEXT_BYTES:
+            return PassingError(
+                f"{what}: the memory does not suffice{even}: other programs hold {of_others / 2**30:.1f} of the GPU's "
+                f"{all_bytes / 2**30:.1f} GB; wait for them, or choose a smaller model or another device."
+            )
+    return MissingEngineError(f"{what}: the memory does not suffice{even}; choose a smaller model or another device.")
 
 
 def _emptied_cache() -> None:

@@ -5,7 +5,7 @@
     [lines.7]
     text = "Hoje conseguimos uma coisa importante."
 
-The number is the line's ``id`` in the report. The file is only read; a text is spoken as it is written there.
+The number is the line's ``id`` in the report. A text is spoken as it is written there.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from stages.artifacts import Record, ScriptLine
 from stages.errors import InputError
 from stages.media import printable
+
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 class LineEdit(Record):
@@ -32,10 +35,7 @@ class LineEdit(Record):
     @field_validator("text")
     @classmethod
     def _has_words(cls, text: str) -> str:
-        words = " ".join(text.split())
-        if not any(sign.isalnum() for sign in words):
-            raise ValueError("the text is empty; write what is to be said, or remove the line's entry")
-        return words
+        return said(text)
 
 
 class Edits(Record):
@@ -61,9 +61,7 @@ class Edits(Record):
         Raises:
             InputError: there is none.
         """
-        known = sorted(ids)
-        if unknown := sorted(set(self.lines) - set(known)):
-            raise InputError(f"{self.source}: there is no line {unknown[0]}; there are: {listed(known)}.")
+        check_ids(self.lines, ids, self.source)
 
 
 class _EditsFile(Record):
@@ -81,11 +79,26 @@ def read_edits(file: Path) -> Edits:
     Raises:
         InputError: it cannot be read, is not TOML, or says what cannot be done.
     """
+    found, shown = read_lines(file, _EditsFile, 'text = "..."')
+    return Edits() if found is None else Edits(lines=found.lines, source=shown)
+
+
+def read_lines(file: Path, kind: type[RecordT], keys: str) -> tuple[RecordT | None, str]:
+    """Return what a file says of lines, None where there is no such file, and the file's name for messages.
+
+    Args:
+        file: TOML with a table ``[lines.NUMBER]`` for each line.
+        kind: what it may say.
+        keys: the same for people.
+
+    Raises:
+        InputError: it cannot be read, is not TOML, or says what cannot be done.
+    """
     shown = printable(file)
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
-        return Edits()
+        return None, shown
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{shown} cannot be read ({error.__class__.__name__}); it must be a UTF-8 text file."
@@ -95,12 +108,34 @@ def read_edits(file: Path) -> Edits:
             f'{shown} is not TOML: {error}. Write for example [lines.7] and below it text = "...".'
         ) from error
     try:
-        found = _EditsFile.model_validate(content)
+        return kind.model_validate(content), shown
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise InputError(f"{shown}: {place}: {_reason(first['type'], first['msg'])}.") from error
-    return Edits(lines=found.lines, source=shown)
+        raise InputError(f"{shown}: {place}: {_reason(first['type'], first['msg'], keys)}.") from error
+
+
+def said(text: str) -> str:
+    """Return a person's text with single spaces.
+
+    Raises:
+        ValueError: there is nothing to be said in it.
+    """
+    words = " ".join(text.split())
+    if not any(sign.isalnum() for sign in words):
+        raise ValueError("the text is empty; write what is to be said, or remove the line's entry")
+    return words
+
+
+def check_ids(asked: Iterable[int], ids: Iterable[int], source: str) -> None:
+    """Check that there are the lines that a file speaks of.
+
+    Raises:
+        InputError: one is not there.
+    """
+    known = sorted(ids)
+    if unknown := sorted(set(asked) - set(known)):
+        raise InputError(f"{source}: there is no line {unknown[0]}; there are: {listed(known)}.")
 
 
 def taken_over(line: ScriptLine, text: str) -> ScriptLine:
@@ -119,9 +154,9 @@ def listed(ids: Iterable[int]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def _reason(kind: str, message: str) -> str:
+def _reason(kind: str, message: str, keys: str) -> str:
     known = {
-        "extra_forbidden": 'there is no such key; what can be said is text = "..." below [lines.NUMBER]',
+        "extra_forbidden": f"there is no such key; what can be said is {keys} below [lines.NUMBER]",
         "missing": "is missing",
         "int_parsing": "is not the number of a line; take the ids from the report",
     }

@@ -1,6 +1,6 @@
 """Errors that a user can act on: one line that says what is wrong, where, and what to do.
 
-Exit codes follow ``design.md``: 2 bad usage or input, 3 a missing engine or model.
+Exit codes follow ``design.md``: 2 bad usage or input, 3 a missing engine or model; 4 is a run that waits for a person.
 """
 
 
@@ -18,3 +18,20 @@ class MissingEngineError(DubwrightError):
     """An engine, a library or a model that the run needs is not installed or does not verify."""
 
     exit_code = 3
+
+
+class MayPassError(Exception):
+    """Marks an error that may pass by itself."""
+
+
+class PassingError(MissingEngineError, MayPassError):
+    """What is needed is there but cannot serve now: a server that is busy or out of reach, a device that others use."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether an error may pass by itself, so that the same work is worth another try.
+
+    Everything else is as wrong the next time: bad input, a missing model, a full disk, a time limit, and an engine that
+    was ended for lack of memory, which would only take it from others again.
+    """
+    return isinstance(error, MayPassError | ConnectionError | TimeoutError)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from language_packs import Packs, Wordings
 from stages import (
+    corrections,
     diarize,
     evaluate,
     inspect,
@@ -47,11 +48,13 @@ from stages.artifacts import (
     Trajectory,
     Transcript,
 )
-from stages.edits import Edits
+from stages.corrections import Corrections
+from stages.edits import Edits, listed
 from stages.errors import InputError
 from stages.evaluate.sound import SoundEvaluation
 from stages.inspect.rerun import reinspect
 from stages.mix.rerun import remix
+from stages.review import AS_HEARD, Review
 from stages.settings import Settings
 from stages.speakers import Speakers
 from stages.store import Stage
@@ -78,6 +81,9 @@ TRANSCRIBE = Stage(
     "transcribe", "Writing down what is said", transcribe.transcribe, Transcript, transcribe.VERSION, "transcribe",
     engines=transcribe.ENGINES,
 )  # fmt: skip
+CORRECT = Stage(
+    "correct", "Taking over corrections", corrections.correct, Transcript, corrections.VERSION, "transcribe", "person"
+)
 TRACK = Stage(
     "track", "Tracking faces", lipsync.track, FaceTrack, lipsync.TRACK_VERSION, "track", "mediapipe",
     ("face-landmarker-v2",),
@@ -155,6 +161,8 @@ SHARED_STAGES = (COMPOSE, INGEST, SEPARATE, DIARIZE, SPEAKERS, TRANSCRIBE, TRACK
 """Done once for a video, whatever the target languages."""
 LANGUAGE_STAGES = (TRANSLATE, CAST, FIT, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC, MIX, INSPECT, MEASURE)
 """Done for every target language."""
+STAGES = (*SHARED_STAGES, CORRECT, *LANGUAGE_STAGES)
+"""All; corrections are taken over only where there are some."""
 
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 
@@ -201,11 +209,19 @@ class Dub:
     """Ids of the lines that the last run made anew; empty where it made all."""
 
 
-def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], settings: Settings, known: Speakers) -> Shared:
+def prepare(
+    run: RunStage,
+    video: SourceVideo,
+    targets: tuple[str, ...],
+    settings: Settings,
+    known: Speakers,
+    review: Review = AS_HEARD,
+) -> Shared:
     """Do what all target languages share; ``known`` are the speakers as a person left them.
 
     Raises:
-        InputError: there is no speech, or a target language cannot be reached from the language that is spoken.
+        InputError: there is no speech, a target language cannot be reached from the language that is spoken, or a
+            correction cannot be made.
     """
     if still.is_needed(video):
         video = cast(Clip, run(COMPOSE, video, settings.ingest.audio_track)).source(video)
@@ -215,14 +231,20 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
     if not diarization.turns:
         raise InputError(f"{clip.file_name}: no speech was found in the sound track, so there is nothing to translate.")
     diarization = cast(Diarization, run(SPEAKERS, diarization, known))
-    transcript = cast(Transcript, run(TRANSCRIBE, separation, diarization, _vocabulary(settings, targets)))
-    if not transcript.lines:
+    heard = cast(Transcript, run(TRANSCRIBE, separation, diarization, _vocabulary(settings, targets)))
+    if not heard.lines:
         raise InputError(
             f"{clip.file_name}: voices were found, but no words could be made out; if the language is known, give it "
             "with --from."
         )
+
+    def corrected(written: Corrections) -> Transcript:
+        return cast(Transcript, run(CORRECT, heard, diarization, clip, written)) if written.lines else heard
+
+    transcript = review.transcript(heard, diarization, clip, corrected)
     for target in targets:
         translate.check_pair(transcript.language, target, settings.translate)
+        _check_is_read(heard, transcript, target, settings)
     translate.check_references(settings.glossary, settings.memories, transcript.language, targets)
     packs = Packs(settings.packs)
     pack = packs.load(transcript.language) if packs.find(transcript.language) else None
@@ -232,7 +254,7 @@ def prepare(run: RunStage, video: SourceVideo, targets: tuple[str, ...], setting
     return Shared(video, clip, separation, diarization, transcript, track, faces, habits, known)
 
 
-def dub(run: RunStage, shared: Shared, target: str, settings: Settings, edits: Edits) -> Dub:
+def dub(run: RunStage, shared: Shared, target: str, settings: Settings, review: Review = AS_HEARD) -> Dub:
     """Do everything for one target language.
 
     Raises:
@@ -244,7 +266,11 @@ def dub(run: RunStage, shared: Shared, target: str, settings: Settings, edits: E
     translation = step(TRANSLATE, Script, *_to_translate(shared, target, settings))
     voices = step(CAST, Cast, translation, diarization, separation, pack)
     voicing = synthesize.voicing(settings.synthesize)
-    script = step(FIT, Script, translation, voices, shared.media, voicing, pack, edits)
+
+    def fitted(edits: Edits) -> Script:
+        return step(FIT, Script, translation, voices, shared.media, voicing, pack, edits)
+
+    script = review.translation(target, fitted)
     reading = step(READ, Reading, script, voices, pack)
     plan = step(PLAN, Plan, script, reading, shared.transcript, shared.faces, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
@@ -289,6 +315,19 @@ def redub(
     inspection = step(REINSPECT, Inspection, script, speech, mixdown, before.inspection, lines)
     figures = step(MEASURE, SoundEvaluation, *_to_measure(shared, voices, speech, mixdown, inspection))
     return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, figures, lines)
+
+
+def _check_is_read(heard: Transcript, transcript: Transcript, target: str, settings: Settings) -> None:
+    """Check that a corrected text is what is translated: Whisper's translation listens to the speech itself."""
+    texts = {line.id: line.text for line in heard.lines}
+    rewritten = [line.id for line in transcript.lines if line.text != texts[line.id]]
+    route = translate.chosen_route(transcript.language, target, settings.translate)
+    if rewritten and route.hops[0].engine == "whisper":
+        raise InputError(
+            f"the text of line {listed(rewritten)} was corrected, but into {target} Whisper translates what it hears, "
+            "not what is written; correct the translation instead (--approve translation), or choose another "
+            "translate.engine."
+        )
 
 
 def _vocabulary(settings: Settings, targets: tuple[str, ...]) -> transcribe.Vocabulary:

@@ -17,6 +17,7 @@ from pydantic_settings import (
 from stages.diarize import DiarizeConfig
 from stages.errors import InputError
 from stages.inspect import InspectConfig
+from stages.limits import LimitsConfig
 from stages.lipsync import LipsyncConfig, SpeakerConfig, TrackConfig
 from stages.media import MediaConfig
 from stages.mix import MixConfig
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     """The dub is for commercial use: models that may not be used so are refused."""
     models_per_gpu: int = Field(default=1, ge=1)
     """How many models, of all runs of this user, may use a GPU at once; others wait."""
+    limits: LimitsConfig = LimitsConfig()
     still: StillConfig = StillConfig()
     ingest: MediaConfig = MediaConfig()
     separate: SeparateConfig = SeparateConfig()

@@ -26,9 +26,10 @@ import soundfile
 
 from stages import child, engines, models
 from stages.artifacts import Artifact, Record, SourceVideo
-from stages.devices import GpuTurn, hold_gpu
+from stages.devices import Turn, hold
 from stages.engines import Engine
 from stages.errors import InputError
+from stages.limits import LimitsConfig
 from stages.progress import Progress
 
 _MANIFEST = "manifest.json"
@@ -105,6 +106,7 @@ class Store:
     video: SourceVideo
     models_per_gpu: int = 1
     """How many models, of all runs, may use a GPU at once."""
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
 
     @property
     def folder(self) -> Path:
@@ -189,7 +191,9 @@ class Store:
     def _work(
         self, stage: Stage, inputs: tuple[Any, ...], config: Record, scratch: Path, lock: IO[str], progress: Progress
     ) -> dict[str, Any]:
-        """Return the stage's artifact as data: made here, or in a process of its own where the engine is heavy."""
+        """Return the stage's artifact as data: made here, or in a process of its own where the engine is heavy, or the
+        time is limited, for nothing else ends a library that hangs.
+        """
 
         def tell(share_done: float) -> None:
             # Done is done only when the manifest lies there: a stage's own last word is held back.
@@ -197,21 +201,22 @@ class Store:
 
         arguments = (*inputs, config, scratch)
         worker = stage.worker(inputs, config)
-        if worker is None or not worker[0].needs_own_process(worker[1]):
+        limit_s = self.limits.time_limit_s(stage.name)
+        wait, what = None, stage.title
+        if worker is not None and worker[0].needs_own_process(worker[1]):
+            engine, chosen = worker
+            what = f"{stage.title} ({chosen.engine})"
+            where, most = engine.device_config(chosen), self.limits.heavy_stages
+            wait = functools.partial(hold, Turn(where, engine.finds_cuda, self.models_per_gpu, most, what))
+        elif limit_s is None:
             return stage.function(*arguments, tell).model_dump(mode="json")
-        engine, chosen = worker
-        what = f"{stage.title} ({chosen.engine})"
-        where = engine.device_config(chosen)
-        turn = None if where is None else GpuTurn(where, engine.finds_cuda, self.models_per_gpu, what)
-        work = functools.partial(_in_turn, stage.function, self.root, turn)
+        work = functools.partial(_watching_disk, stage.function, self.root)
         # The child holds the lock as well: should this process die, nobody takes the folder before the child is gone.
-        return child.run(work, arguments, tell, what, keep_open=[lock.fileno()])
+        return child.run(work, arguments, tell, what, [lock.fileno()], limit_s, wait)
 
 
-def _in_turn(function: Callable[..., Record], root: Path, turn: GpuTurn | None, *arguments: Any) -> Record:
-    """Do a stage's work in a child process: on a GPU only when it is its turn."""
-    if turn is not None:
-        hold_gpu(turn)
+def _watching_disk(function: Callable[..., Record], root: Path, *arguments: Any) -> Record:
+    """Do a stage's work in a child process."""
     with _disk_errors(root):
         return function(*arguments)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,15 +20,17 @@ from pathlib import Path
 import pytest
 
 from language_packs import PackError
-from stages import child
+from stages import child, devices
 from stages.artifacts import Artifact, Record, SourceVideo
 from stages.devices import DeviceConfig
 from stages.engines import Engine
-from stages.errors import InputError, MissingEngineError
+from stages.errors import InputError, MissingEngineError, PassingError, is_transient
+from stages.limits import LimitsConfig
 from stages.progress import Progress, silent
 from stages.store import Stage, Store
 
 SLOW_S = 60.0
+NO_LIMITS = LimitsConfig()
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
@@ -56,6 +60,8 @@ def fail(kind: str, progress: Progress) -> Made:
         "pack": PackError("a pack is wrong."),
         "value": ValueError("nobody expected this"),
         "memory": MemoryError(),
+        "busy": PassingError("what is busy: wait."),
+        "network": ConnectionResetError("reset"),
     }[kind]
 
 
@@ -127,12 +133,15 @@ def test_what_it_returns_tells_and_prints_arrives(
         ("pack", PackError, "a pack is wrong."),
         ("value", child.ChildError, "ValueError: nobody expected this"),
         ("memory", child.ChildError, "MemoryError: "),
+        ("busy", PassingError, "what is busy: wait."),
+        ("network", child.PassingChildError, "ConnectionResetError: reset"),
     ],
 )
 def test_errors_come_through_with_their_traceback(kind: str, error: type[Exception], said: str) -> None:
     with pytest.raises(Exception) as raised:
         child.run(fail, (kind,), silent, "work")
     assert type(raised.value) is error and str(raised.value) == said
+    assert is_transient(raised.value) is (kind in ("busy", "network"))
     assert f'tests/test_child.py", line {fail.__code__.co_firstlineno + 1}, in fail' in str(raised.value.__cause__)
 
 
@@ -152,7 +161,9 @@ def test_a_child_that_dies_is_one_clear_line(how: str, error: type[Exception], s
 
 def test_a_time_limit_ends_the_child_and_what_it_started(tmp_path: Path) -> None:
     begun = time.monotonic()
-    with pytest.raises(InputError, match=r"^Talking \(x\) did not end within its time limit of 4 s and was stopped\.$"):
+    with pytest.raises(
+        InputError, match=r"^Talking \(x\) did not end within its time limit of 4 s and was stopped; raise "
+    ):
         child.run(slow, (tmp_path / "pids",), silent, "Talking (x)", time_limit_s=4.0)
     assert 4 <= time.monotonic() - begun < 20
     assert gone([int(pid) for pid in (tmp_path / "pids").read_text().split()], within_s=1)
@@ -202,6 +213,15 @@ def spend(folder: str, config: Config, out: Path, progress: Progress) -> Note:
     return Note()
 
 
+def hang_at_first(folder: str, config: Config, out: Path, progress: Progress) -> Note:
+    """Never come back from a C function that holds the interpreter: no signal handler or thread could end it."""
+    mark = Path(folder, "hung")
+    if not mark.exists():
+        mark.write_text(str(os.getpid()))
+        re.match("(a|aa)+$", "a" * 200 + "b")
+    return write(folder, config, out, progress)
+
+
 def finds_cuda() -> bool:
     return True
 
@@ -215,8 +235,8 @@ def stage(function: object, find: object = no_cuda) -> Stage:
     return Stage("note", "Noting", function, Note, 1, "note", engines={"some": engine})
 
 
-def store(folder: Path, models_per_gpu: int = 1) -> Store:
-    return Store(folder, SourceVideo(path=folder / "v.mp4", sha256="a" * 64), models_per_gpu)
+def store(folder: Path, models_per_gpu: int = 1, limits: LimitsConfig = NO_LIMITS) -> Store:
+    return Store(folder, SourceVideo(path=folder / "v.mp4", sha256="a" * 64), models_per_gpu, limits)
 
 
 def test_it_makes_the_same_bytes_as_in_one_process(tmp_path: Path) -> None:
@@ -262,14 +282,20 @@ def test_when_the_run_is_stopped_its_child_is_too_and_the_store_goes_on(tmp_path
 
 
 def spent(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, models_per_gpu: int, find: object = finds_cuda
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    models_per_gpu: int,
+    find: object = finds_cuda,
+    limits: LimitsConfig = NO_LIMITS,
 ) -> list[list[float]]:
     """Return when each of two runs at once used the GPU."""
-    monkeypatch.setenv("DUBWRIGHT_GPU_LOCKS", str(folder / "locks"))
+    monkeypatch.setenv("DUBWRIGHT_LOCKS", str(folder / "locks"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1/2,3")
 
     def one(number: int) -> None:
-        store(folder, models_per_gpu).run(stage(spend, find), (str(folder),), Config(again=number), None, silent)
+        store(folder, models_per_gpu, limits).run(
+            stage(spend, find), (str(folder),), Config(again=number), None, silent
+        )
 
     both = [threading.Thread(target=one, args=(number,)) for number in (1, 2)]
     for each in both:
@@ -287,7 +313,7 @@ def test_one_model_at_a_time_uses_the_gpu(
     assert [each.getMessage() for each in caplog.records] == [
         "Noting (some) is waiting for the GPU: another model uses it."
     ]
-    assert [file.name for file in (tmp_path / "locks").iterdir()] == ["GPU-1_2.0.lock"]
+    assert [file.name for file in (tmp_path / "locks").iterdir()] == ["gpu-GPU-1_2.0.lock"]
 
 
 @pytest.mark.parametrize(("models_per_gpu", "find"), [(2, finds_cuda), (1, no_cuda)])
@@ -296,3 +322,54 @@ def test_more_at_once_where_they_may(
 ) -> None:
     (_, first_ends), (second_begins, _) = spent(tmp_path, monkeypatch, models_per_gpu, find)
     assert second_begins < first_ends and not caplog.records
+
+
+def test_a_limited_stage_that_hangs_is_ended_and_done_by_the_next_run(tmp_path: Path) -> None:
+    light, limits = Config(device=DeviceConfig(kind="cpu"), again=1), LimitsConfig(by_stage_s={"note": 3})
+    limited, begun = store(tmp_path, limits=limits), time.monotonic()
+    with pytest.raises(
+        InputError, match=r"^Noting did not end within its time limit of 3 s and was stopped; raise it "
+    ):
+        limited.run(stage(hang_at_first), (str(tmp_path),), light, None, silent)
+    assert time.monotonic() - begun < 10
+    assert gone([int((tmp_path / "hung").read_text())], within_s=1)
+    note, found = limited.run(stage(hang_at_first), (str(tmp_path),), light, None, silent)
+    assert not found.from_store and note.pid != os.getpid() and note.file("note.txt").read_text() == "noted"
+
+
+def test_waiting_for_the_gpu_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBWRIGHT_LOCKS", str(tmp_path))
+    limited = store(tmp_path, limits=LimitsConfig(stage_s=5))
+    with (tmp_path / "gpu-0.0.lock").open("w") as lock:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Timer(7, fcntl.flock, (lock.fileno(), fcntl.LOCK_UN)).start()
+        begun = time.monotonic()
+        limited.run(stage(write, finds_cuda), (str(tmp_path),), Config(), None, silent)
+        assert time.monotonic() - begun > 7
+
+
+def test_heavy_stages_take_turns_in_memory_and_who_waits_holds_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = LimitsConfig(heavy_stages=1)
+    (_, first_ends), (second_begins, _) = spent(tmp_path, monkeypatch, 2, no_cuda, limits)
+    assert second_begins >= first_ends
+    assert [each.getMessage() for each in caplog.records] == [
+        "Noting (some) is waiting for memory: limits.heavy_stages is 1."
+    ]
+    free, taken = tmp_path / "gpu.lock", tmp_path / "heavy.lock"
+    with taken.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert devices._lacking([("the GPU", [free]), ("memory", [taken])]) == "memory"
+    with free.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_time_limit_names_a_stage_that_there_is() -> None:
+    with pytest.raises(
+        InputError, match=r"^setting limits\.by_stage_s\.lips: there is no such stage; there are: mix, "
+    ):
+        LimitsConfig(by_stage_s={"mix": 1, "lips": 2}).check(["mix", "lipsync"])
+    limits = LimitsConfig(stage_s=5, by_stage_s={"mix": 1}, retries=3, first_wait_s=2)
+    assert (limits.time_limit_s("mix"), limits.time_limit_s("speak"), limits.waits_s()) == (1, 5, [2, 4, 8])

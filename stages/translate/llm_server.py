@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
-from stages.errors import InputError, MissingEngineError
+from stages.errors import InputError, MissingEngineError, PassingError
 from stages.translate.config import LlmConfig
 from stages.translate.llm_protocol import BadReplyError, schema
 
@@ -150,9 +150,12 @@ class Server:
             if number == self._config.retries:
                 break
             if after_s is not None and after_s > self._config.longest_wait_s:
-                self.fail(f"asks to wait {after_s:.0f} s (HTTP 429 or 503), more than translate.llm.longest_wait_s")
+                self.fail(
+                    f"asks to wait {after_s:.0f} s (HTTP 429 or 503), more than translate.llm.longest_wait_s",
+                    PassingError,
+                )
             time.sleep(min(wait_s, self._config.longest_wait_s))
-        self.fail(f"{problem}, also after {self._config.retries} retries")
+        self.fail(f"{problem}, also after {self._config.retries} retries", PassingError)
 
     def _judge(self, error: openai.APIStatusError) -> None:
         """Raise what an HTTP status means, unless the request may simply be sent again."""
@@ -169,10 +172,10 @@ class Server:
                 raise RefusedRequestError(f"does not take the request (HTTP {status}{said})")
             self.fail(f"does not take the request (HTTP {status}{said})")
 
-    def fail(self, problem: str) -> NoReturn:
-        """Raise MissingEngineError with what is wrong with the server."""
+    def fail(self, problem: str, kind: type[MissingEngineError] = MissingEngineError) -> NoReturn:
+        """Raise what is wrong with the server; as PassingError where another try later may help."""
         address = urlsplit(self._config.base_url or "")
-        raise MissingEngineError(
+        raise kind(
             f"translate.llm: the server at {address.hostname}{f':{address.port}' if address.port else ''} {problem}. "
             "Finished stages are kept."
         ) from None
