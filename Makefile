@@ -12,7 +12,7 @@ APERTIUM := apertium apertium-es-pt apertium-por-cat apertium-pt-gl apertium-es-
 # Extras of the neural profile that live together with a CPU build of torch; without them their tests are skipped.
 NEURAL := demucs,llm,pocket,transformers,wav2lip,whisper
 
-.PHONY: demo neural test test-neural check bench install models apertium clean
+.PHONY: demo neural test test-neural check bench soak fuzz install models apertium clean
 
 demo: install models  ## dub the sample into Brazilian Portuguese
 	$(BIN)/dubwright translate data/samples/statement-en.mp4 --to pt-BR --out data/out --force
@@ -39,6 +39,12 @@ check: install
 
 bench: install models  ## print the figures (docs/figures.md has the last ones); ONLY=speed|lips|hearing|memory|translation
 	$(BIN)/python bench/run.py $(ONLY)
+
+soak: install models  ## kill a run with SIGKILL at KILLS random moments, go on each time, compare with an undisturbed run
+	$(BIN)/python bench/soak.py --kills $(or $(KILLS),32)
+
+fuzz: install models  ## read FILES damaged files of every kind; one line each, no crash, no hang, no memory over 3 GB
+	$(BIN)/python bench/fuzz.py --files $(or $(FILES),2400)
 
 install: $(STAMP)
 

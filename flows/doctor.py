@@ -82,7 +82,7 @@ def diagnose(video: Path | None, audio: Path | None, targets: tuple[str, ...], s
     """
     task, composes = None, False
     if video is not None:
-        opened = open_inputs(video, audio)
+        opened = open_inputs(video, audio, settings.ingest)
         task, composes = read_task(opened, settings.still, settings.diarize.speakers), is_needed(opened)
     history = recall(settings.work)
     rows = tuple(

@@ -89,7 +89,7 @@ def check(
     if approve and lines:
         raise InputError("--approve and --line: lines are made anew without waiting for anybody; give one of them.")
     settings.limits.check([stage.name for stage in pipeline.STAGES])
-    opened = open_inputs(video, audio)
+    opened = open_inputs(video, audio, settings.ingest)
     folder = out or Path(f"{video.stem}.dub")
     written = Written(
         read_corrections(corrections_file(folder, video.stem)),
@@ -110,7 +110,8 @@ def check(
     check_references(settings.glossary, settings.memories, source, tags)
     check_exports(exports, folder, video.stem, tags, settings.memories)
     unasked = [tag for tag in tags if not (approve and was_agreed(folder, video.stem, tag))]
-    check_place(folder, video.stem, tuple(unasked), force or rerun is not None)
+    goes_on = Store(settings.work, opened).is_begun(folder, tags)
+    check_place(folder, video.stem, tuple(unasked), force or goes_on or rerun is not None)
     needed = dict.fromkeys(
         name
         for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES)
@@ -162,6 +163,8 @@ def translate(
         yield _translate_again(job, job.rerun, run, runs_for)
         return
     stem = job.video.path.stem
+    store = Store(job.settings.work, job.video)
+    store.begin(job.out, job.targets)
     review = Approvals(job.out, stem, job.approve, job.written, job.speakers, pause)
     shared = pipeline.prepare(run, job.video, job.targets, job.settings, job.speakers, review)
     write_speakers(speakers_file(job.out, job.video.path.stem), job.speakers, shared.diarization)
@@ -180,6 +183,7 @@ def translate(
         yield delivered
     if waiting:
         raise WaitingError(waiting)
+    store.end(job.out, job.targets)
 
 
 def _delivered(folder: Path, job: Job, shared: pipeline.Shared, dub: pipeline.Dub, runs: list[StageRun]) -> Delivery:

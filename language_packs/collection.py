@@ -221,7 +221,7 @@ def _toml(folder: Path, name: str) -> dict[str, Any]:
         raise PackError(f"language pack {folder}: {name}: has {size_mb:.0f} MB; a file of a pack has at most 1 MB")
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise PackError(f"language pack {folder}: {name}: {error}") from None
     except RecursionError:
         raise PackError(f"language pack {folder}: {name}: tables are nested too deeply") from None
@@ -232,4 +232,9 @@ def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     given = repr(first["input"])
-    return f"{key}: {first['msg']} (given: {given[:60]}{'...' if len(given) > 60 else ''})"
+    return f"{_cut(key, 120)}: {_cut(first['msg'], 300)} (given: {_cut(given, 60)})"
+
+
+def _cut(text: str, length: int) -> str:
+    """Return the beginning of what may be damaged and endless."""
+    return text if len(text) <= length else f"{text[:length]}..."

@@ -272,7 +272,8 @@ def main(descriptor: int) -> None:
         with os.fdopen(asked, "rb", closefd=False) as stream:
             request = stream.read(int.from_bytes(stream.read(_LENGTH_BYTES)))
         threading.Thread(target=_end_with_parent, args=(asked,), daemon=True).start()
-        function, arguments, wait, log_level = pickle.loads(request)
+        # From the parent, over its own pipe.
+        function, arguments, wait, log_level = pickle.loads(request)  # noqa: S301
         logging.getLogger().addHandler(_Records(tell))
         logging.getLogger().setLevel(log_level)
         if wait is not None:

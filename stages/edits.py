@@ -103,7 +103,7 @@ def read_lines(file: Path, kind: type[RecordT], keys: str) -> tuple[RecordT | No
         raise InputError(
             f"{shown} cannot be read ({error.__class__.__name__}); it must be a UTF-8 text file."
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the latter: brackets in brackets in ...
         raise InputError(
             f'{shown} is not TOML: {error}. Write for example [lines.7] and below it text = "...".'
         ) from error

@@ -3,11 +3,18 @@
 Exit codes follow ``design.md``: 2 bad usage or input, 3 a missing engine or model; 4 is a run that waits for a person.
 """
 
+_LONGEST = 900
+
 
 class DubwrightError(Exception):
     """Base of all expected errors; ``str()`` is the one line shown to the user."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        # What a damaged file holds may be quoted in it, however long that is.
+        half = _LONGEST // 2
+        super().__init__(message if len(message) <= _LONGEST else f"{message[:half]} ... {message[-half:]}")
 
 
 class InputError(DubwrightError):

@@ -1,12 +1,16 @@
 """Video files through PyAV: probe, decode by presentation time (:mod:`stages.picture_writer` encodes).
 
 All times are on the clip's own clock: time zero is the container's start, so a transport stream that starts at 1.4 s
-still begins at 0 here. Files are opened with the ``file:`` protocol only, so that no name can be taken for an address.
+still begins at 0 here.
+
+A file may be hostile: what is read of it is limited (:mod:`stages.hostile`).
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -15,14 +19,16 @@ from pathlib import Path
 import av
 import av.container
 import av.error
+import langcodes
 import numpy as np
 import soundfile
 from av.audio.stream import AudioStream
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from stages.artifacts import Media, PictureStream, Record, SoundStream, SourceVideo
+from stages.artifacts import Media, PictureStream, SoundStream, SourceVideo
 from stages.errors import InputError
+from stages.hostile import OPTIONS, MediaConfig, check_container, check_limit, list_kind, printable
 from stages.mix.loudness import integrated_lufs
 from stages.pixels import bgr_of
 from stages.progress import Progress
@@ -31,45 +37,42 @@ from stages.sound import SAMPLE_RATE_HZ
 VERSION = 1
 MILLISECOND = Fraction(1, 1000)
 
-_ONLY_FILES = {"protocol_whitelist": "file"}
+_SILENCE_BLOCK = 60 * SAMPLE_RATE_HZ
+_CONVERT_TO = {"video": "MP4", "sound": "WAV", "picture": "PNG"}
+_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LEAST_RATE_HZ, _MOST_RATE_HZ, _MOST_CHANNELS = 1_000, 768_000, 64
+"""Of a sound track. One sample a second would become 48 000."""
 _TRUNCATION_TOLERANCE_S = 1.0
 """A stream that ends this much before its declared end is a damaged file, not a rounded duration."""
 _SYNC_TOLERANCE = SAMPLE_RATE_HZ // 25
 """Gaps in the sound's time stamps above 40 ms are filled with silence; smaller ones are rounding."""
 
 
-class MediaConfig(Record):
-    """How the source is read."""
-
-    audio_track: int | None = None
-    """Which sound track to dub, counted from 1; None takes the one marked default, else the first."""
-
-
-def open_source(path: Path, kind: str = "video") -> SourceVideo:
+def open_source(path: Path, kind: str = "video", config: MediaConfig = MediaConfig()) -> SourceVideo:  # noqa: B008
     """Check that ``path`` can be a file of a kind (as it is called in messages) and identify it by its content.
 
     Raises:
-        InputError: no such file, a folder, an empty or an unreadable file.
+        InputError: no such file, a folder, an empty, an unreadable or too large a file.
     """
     shown = printable(path)
-    if not path.exists():
-        raise InputError(f"{shown}: no such file. Check the name and the folder.")
-    if path.is_dir():
-        raise InputError(f"{shown} is a folder; give one {kind} file.")
-    if not path.is_file():
-        raise InputError(f"{shown} is not a regular file; give one {kind} file.")
     try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{shown} is empty (0 bytes); copy it again from where it came from.")
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{shown}: no such file. Check the name and the folder.") from None
+    except (OSError, ValueError) as error:  # the latter: a NUL in the name
+        raise InputError(f"{shown}: there can be no such file ({_reason(error)}). Check the name.") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{shown} is a folder; give one {kind} file.")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{shown} is not a regular file; give one {kind} file.")
+    if status.st_size == 0:
+        raise InputError(f"{shown} is empty (0 bytes); copy it again from where it came from.")
+    check_limit(path, "MB", status.st_size / 1e6, "size_mb", config.max_size_mb)
+    try:
         with path.open("rb") as stream:
             return SourceVideo(path=path, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
     except OSError as error:
         raise InputError(f"{shown} cannot be read ({error.strerror}); check its permissions.") from error
-
-
-def printable(path: Path) -> str:
-    """Return a path for a one-line message: control characters (a newline in a name) escaped."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(path))
 
 
 @contextmanager
@@ -77,16 +80,55 @@ def opened(path: Path, kind: str = "video") -> Iterator[av.container.InputContai
     """Open a media file for reading; FFmpeg's errors become one clear line that calls it a ``kind``.
 
     Raises:
-        InputError: the content is nothing that FFmpeg can read.
+        InputError: the content is nothing that FFmpeg can read, or leads to other files.
     """
     try:
-        with av.open(f"file:{path}", options=_ONLY_FILES) as container:
+        with av.open(f"file:{path}", options=OPTIONS, metadata_errors="replace") as container:
             yield container
-    except (av.error.InvalidDataError, av.error.EOFError, av.error.ArgumentError) as error:
-        raise InputError(
-            f"{printable(path)} cannot be read as a {kind}: it is damaged, cut off or not a {kind} "
-            f"({error.strerror}). Copy it again or convert it to {'MP4' if kind == 'video' else 'WAV'}."
-        ) from error
+    except av.error.FFmpegError as error:
+        if error.errno in _FULL_ERRNOS:  # of what is written meanwhile
+            raise
+        if is_list := list_kind(path):
+            raise InputError(
+                f"{printable(path)} is {is_list}, not a {kind}: it leads to other files or hosts, which are not "
+                "opened. Give the file itself."
+            ) from error
+        raise _unreadable(path, kind, _reason(error)) from error
+    except IndexError as error:
+        # PyAV knows the streams that were there at the beginning; a damaged file may name another one later.
+        if not _is_of_pyav(error):
+            raise
+        raise _unreadable(path, kind, "a stream begins in the middle") from error
+
+
+def _unreadable(path: Path, kind: str, reason: str) -> InputError:
+    return InputError(
+        f"{printable(path)} cannot be read as a {kind}: it is damaged, cut off or not a {kind} ({reason}). Copy it "
+        f"again or convert it to {_CONVERT_TO[kind]}."
+    )
+
+
+def _is_of_pyav(error: Exception) -> bool:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_code.co_filename.startswith("av/")  # as Cython compiled it
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def check_limits(path: Path, config: MediaConfig, kind: str = "video") -> None:
+    """Check what the headers say of a file against the limits; how long it really is shows when it is read.
+
+    Raises:
+        InputError: it exceeds one, or cannot be read.
+    """
+    with opened(path, kind) as container:
+        check_container(container, config, path)
+        if kind == "picture" and not any(shown.width for shown in container.streams.video if shown.codec_context):
+            raise _unreadable(path, kind, "it has no size")
 
 
 def ingest(video: SourceVideo, config: MediaConfig, out: Path, progress: Progress) -> Media:
@@ -96,19 +138,20 @@ def ingest(video: SourceVideo, config: MediaConfig, out: Path, progress: Progres
         InputError: no picture, no sound, damaged or cut off.
     """
     if video.made_of is not None:
-        config = MediaConfig()  # the clip was made with the one track that was chosen
+        config = config.model_copy(update={"audio_track": None})  # the clip was made with the one track that was chosen
     with opened(video.path) as container:
+        check_container(container, config, video.path)
         picture = _picture_stream(container, video.path)
         sounds = _sound_streams(container, video.path)
         sound_index = _chosen_sound(container, config, video.path).index
         origin = _origin(container)
-        times, end_ms = _frame_times(container, picture, origin, video.path)
+        times, end_ms = _frame_times(container, picture, origin, video.path, config)
         index = picture.index
         size = (picture.codec_context.width, picture.codec_context.height)
         codec = picture.codec_context.name
     np.save(out / "frame_times.npy", times)
     progress(0.3)
-    sound_samples = _decode_sound(video.path, sound_index, origin, out / "mix.wav")
+    sound_samples = _decode_sound(video.path, sound_index, origin, out / "mix.wav", config)
     rotation = _rotation_deg(video.path, index)
     width, height = size if rotation % 180 == 0 else size[::-1]
     intervals = np.diff(times)
@@ -204,11 +247,21 @@ def _sound_streams(container: av.container.InputContainer, path: Path) -> tuple[
             codec=stream.codec_context.name,
             rate_hz=stream.rate,
             channels=stream.channels,
-            language=stream.language,
+            language=_language(stream),
             is_default=bool(stream.disposition & Disposition.default),
         )
         for stream in container.streams.audio
+        if stream.codec_context is not None  # others can neither be decoded nor copied
     )
+
+
+def _language(stream: AudioStream) -> str | None:
+    """Return the language that a track names; None where it names none, or what is none."""
+    try:
+        langcodes.get(stream.language or "").to_alpha3()
+    except (LookupError, ValueError):  # the latter: no tag at all
+        return None
+    return stream.language
 
 
 def _chosen_sound(container: av.container.InputContainer, config: MediaConfig, path: Path) -> AudioStream:
@@ -219,26 +272,32 @@ def _chosen_sound(container: av.container.InputContainer, config: MediaConfig, p
                 f"{printable(path)} has {len(tracks)} sound track(s), not a number {config.audio_track}; "
                 f"give --audio-track 1 to {len(tracks)}."
             )
-        return tracks[config.audio_track - 1]
-    return next((track for track in tracks if track.disposition & Disposition.default), tracks[0])
+        chosen = tracks[config.audio_track - 1]
+    else:
+        chosen = next((track for track in tracks if track.disposition & Disposition.default), tracks[0])
+    if chosen.codec_context is None:
+        raise InputError(f"{printable(path)}: its sound has a codec that cannot be decoded here; convert it first.")
+    return chosen
 
 
 def _frame_times(
-    container: av.container.InputContainer, picture: VideoStream, origin: Fraction, path: Path
+    container: av.container.InputContainer, picture: VideoStream, origin: Fraction, path: Path, config: MediaConfig
 ) -> tuple[np.ndarray, float]:
     """Return every frame's presentation time and the end of the last frame, in ms, from the packets alone."""
-    assert picture.time_base is not None
+    if picture.time_base is None:
+        raise InputError(f"{printable(path)}: its picture has no times; it is damaged.")
     unit_ms = float(picture.time_base * 1000)
-    stamps = [
-        (packet.pts, packet.duration or 0)
-        for packet in container.demux(picture)
-        if packet.pts is not None and packet.size and not packet.is_discard
-    ]
+    stamps = []
+    for packet in container.demux(picture):
+        if packet.pts is not None and packet.size and not packet.is_discard:
+            stamps.append((packet.pts, packet.duration or 0))
+            check_limit(path, "frames", len(stamps), "frames", config.max_frames)
     if not stamps:
         raise InputError(f"{printable(path)} has no picture frames: it is damaged or cut off.")
     stamps.sort()
     times = np.array([pts for pts, _ in stamps], dtype=np.float64) * unit_ms - float(origin * 1000)
     end_ms = float(times[-1] + max(stamps[-1][1] * unit_ms, 1.0))
+    check_limit(path, "s", (end_ms - min(0.0, float(times[0]))) / 1000, "duration_s", config.max_duration_s)
     if picture.duration is not None:
         declared_ms = ((picture.start_time or 0) + picture.duration) * unit_ms - float(origin * 1000)
         if end_ms < declared_ms - _TRUNCATION_TOLERANCE_S * 1000:
@@ -260,12 +319,16 @@ def _rotation_deg(path: Path, index: int) -> int:
     return round(-frame.rotation / 90) * 90 % 360
 
 
-def _decode_sound(path: Path, index: int, origin: Fraction, target: Path) -> int:
+def _decode_sound(path: Path, index: int, origin: Fraction, target: Path, config: MediaConfig) -> int:
     """Write the track as 48 kHz stereo 16-bit from time zero and return its length in samples.
 
     Time stamps are honoured: a late start or a gap becomes silence.
     """
-    resampler = av.AudioResampler(format="s16", layout="stereo", rate=SAMPLE_RATE_HZ)
+
+    def check_length(samples: float) -> None:
+        check_limit(path, "s", samples / SAMPLE_RATE_HZ, "duration_s", config.max_duration_s)
+
+    resampler, made_for = _resampler(), None
     with (
         opened(path) as container,
         soundfile.SoundFile(target, "w", SAMPLE_RATE_HZ, channels=2, subtype="PCM_16") as out,
@@ -276,10 +339,22 @@ def _decode_sound(path: Path, index: int, origin: Fraction, target: Path) -> int
             end = round((((stream.start_time or 0) + stream.duration) * stream.time_base - origin) * SAMPLE_RATE_HZ)
         for frame in container.decode(stream):
             assert isinstance(frame, av.AudioFrame)
+            if not _LEAST_RATE_HZ <= frame.sample_rate <= _MOST_RATE_HZ or frame.layout.nb_channels > _MOST_CHANNELS:
+                raise InputError(
+                    f"{printable(path)}: its sound has {frame.sample_rate} samples a second in "
+                    f"{frame.layout.nb_channels} channels; it is damaged, or must be converted first."
+                )
             if frame.pts is not None and frame.time_base is not None:
                 position = round((frame.pts * frame.time_base - origin) * SAMPLE_RATE_HZ)
+                check_length(position)
                 _keep_time(out, position)
+            check_length(out.frames + frame.samples / frame.sample_rate * SAMPLE_RATE_HZ)
             frame.pts = None
+            form = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if made_for is not None and form != made_for:
+                _append(out, resampler.resample(None), end)  # broadcasts go from stereo to 5.1 and back
+                resampler = _resampler()
+            made_for = form
             _append(out, resampler.resample(frame), end)
         _append(out, resampler.resample(None), end)
         if not out.frames:
@@ -287,14 +362,18 @@ def _decode_sound(path: Path, index: int, origin: Fraction, target: Path) -> int
         return out.frames
 
 
-def picture_length(path: Path) -> Fraction:
+def _resampler() -> av.AudioResampler:
+    return av.AudioResampler(format="s16", layout="stereo", rate=SAMPLE_RATE_HZ)
+
+
+def picture_length(path: Path, config: MediaConfig = MediaConfig()) -> Fraction:  # noqa: B008
     """Return how many seconds a video's picture lasts.
 
     Raises:
         InputError: it has none, or is cut off.
     """
     with opened(path) as container:
-        _, end_ms = _frame_times(container, _picture_stream(container, path), _origin(container), path)
+        _, end_ms = _frame_times(container, _picture_stream(container, path), _origin(container), path, config)
     return Fraction(end_ms) * MILLISECOND
 
 
@@ -305,15 +384,17 @@ def extract_sound(path: Path, config: MediaConfig, target: Path) -> int:
         InputError: it has none, or an empty one.
     """
     with opened(path, "sound") as container:
+        check_container(container, config, path)
         _sound_streams(container, path)
         index, origin = _chosen_sound(container, config, path).index, _origin(container)
-    return _decode_sound(path, index, origin, target)
+    return _decode_sound(path, index, origin, target, config)
 
 
 def _keep_time(out: soundfile.SoundFile, position: int) -> None:
     gap = position - out.frames
     if gap > _SYNC_TOLERANCE:
-        out.write(np.zeros((gap, 2), dtype=np.int16))
+        for start in range(0, gap, _SILENCE_BLOCK):
+            out.write(np.zeros((min(_SILENCE_BLOCK, gap - start), 2), dtype=np.int16))
 
 
 def _append(out: soundfile.SoundFile, resampled: list[av.AudioFrame], end: int | None) -> None:

@@ -109,7 +109,7 @@ def _npm_of_wheel(into: Path, report: Report) -> list[str]:
         members = [name for name in wheel.namelist() if name == _NODE or name.startswith(_NPM)]
         if _NODE not in members:
             raise _FailedError(f"it has no {_NODE} for this system")
-        wheel.extractall(place, members)
+        wheel.extractall(place, members)  # noqa: S202  (zipfile, unlike tarfile, never leaves the folder)
     (place / _NODE).chmod(0o755)
     return [str(place / _NODE), str(place / _NPM / "bin" / "npm-cli.js")]
 

@@ -242,14 +242,14 @@ def _text(file: Path) -> str | None:
 def _parsed(text: str, shown: str) -> dict[str, Speaker]:
     try:
         found = _SpeakersFile.model_validate(tomllib.loads(text)).speakers
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(
-            f'{shown} is not TOML: {error}. Write for example name = "Anna" below [speakers.S1].'
-        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{shown}: {place}: {_reason(first['type'], first['msg'])}.") from error
+    except (ValueError, RecursionError) as error:  # the latter: brackets in brackets in ...
+        raise InputError(
+            f'{shown} is not TOML: {error}. Write for example name = "Anna" below [speakers.S1].'
+        ) from error
     for number, each in found.items():
         if not _ID.fullmatch(number):
             raise InputError(f"{shown}: speakers.{printable(Path(number))}: speakers are called S1, S2, ...")

@@ -3,7 +3,8 @@
 ``<work>/<video sha12>/<stage>/[<language>/]<key12>/`` holds what a stage wrote, with ``manifest.json`` as the mark
 that it is complete. The key is the SHA-256 of the stage's name and version, its configuration, the digests of its
 inputs and those of its models. A stage writes into a temporary sibling that is renamed when it is done; one ``flock``
-per key lets two runs share the folder (the kernel drops the lock when its holder dies).
+per key lets two runs share the folder (the kernel drops the lock when its holder dies). The empty ``.lock`` files stay:
+one that is removed while another run waits for it would lock nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from stages.progress import Progress
 
 _MANIFEST = "manifest.json"
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG}
 _NEARLY_FULL_BYTES = 1 << 20
 _NEARLY_DONE = 0.99
 
@@ -154,6 +156,45 @@ class Store:
             return None
         return stage.artifact.model_validate(manifest["artifact"]).at(place, _files_digest(manifest))
 
+    def begin(self, out: Path, targets: tuple[str, ...]) -> None:
+        """Mark that a job is at work: what it has delivered when it is cut off, the same job may replace.
+
+        Raises:
+            InputError: the disk is full, or the folder cannot be written to.
+        """
+        with _disk_errors(self.root):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._mark(out, targets).touch()
+
+    def is_begun(self, out: Path, targets: tuple[str, ...]) -> bool:
+        """Return whether such a job was begun and has not come to its end."""
+        return self._mark(out, targets).exists()
+
+    def end(self, out: Path, targets: tuple[str, ...]) -> None:
+        """Mark that a job is done."""
+        self._mark(out, targets).unlink(missing_ok=True)
+
+    def _mark(self, out: Path, targets: tuple[str, ...]) -> Path:
+        return self.folder / f".begun-{_digest([str(out.resolve()), *targets])[:12]}"
+
+    @contextmanager
+    def delivery(self, out: Path, target: str) -> Iterator[Path]:
+        """Yield an empty folder inside ``out`` for files that are to appear there together; it is removed afterwards.
+
+        One run at a time has it, and what a killed run left of it is removed.
+        """
+        name = _digest([str(self.folder.resolve()), str(out.resolve()), target])[:12]
+        lock, scratch = self.folder / "deliver" / target / f"{name}.lock", out / f".dubwright-{name}"
+        with _disk_errors(self.root):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(lock):
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            try:
+                yield scratch
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+
     def _produce(
         self,
         stage: Stage,
@@ -182,6 +223,7 @@ class Store:
                     if file.is_file()
                 },
             }
+            manifest["sha256"] = _digest(json.loads(json.dumps(manifest)))  # as it will be read
             (scratch / _MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
             scratch.rename(place)
         finally:
@@ -229,26 +271,36 @@ def _key(stage: Stage, inputs: tuple[Any, ...], config: Record) -> str:
         "inputs": [item.digest if hasattr(item, "digest") else item for item in inputs],
         "models": [models.digest(name) for name in stage.models_for(config)],
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return _digest(parts)
 
 
 def _files_digest(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest["files"], sort_keys=True).encode()).hexdigest()
+    return _digest(manifest["files"])
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def _complete(place: Path, key: str) -> dict[str, Any] | None:
     """Return the manifest of a finished, undamaged folder; anything else there is removed."""
     try:
         manifest = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
-        whole = manifest["key"] == key and all(
-            (place / name).is_file() and _sha256(place / name) == digest for name, digest in manifest["files"].items()
-        )
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
-        whole = False
-    if whole:
-        return manifest
-    shutil.rmtree(place, ignore_errors=True)
+        own = manifest.pop("sha256")
+        whole = own == _digest(manifest) and manifest["key"] == key
+        if whole and all(_is_intact(place / name, digest) for name, digest in manifest["files"].items()):
+            return manifest
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, AttributeError, TypeError):
+        pass  # no manifest, or one that is damaged: as good as none
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
     return None
+
+
+def _is_intact(file: Path, digest: str) -> bool:
+    return file.is_file() and _sha256(file) == digest
 
 
 def _sha256(file: Path) -> str:
@@ -265,15 +317,21 @@ def _locked(file: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def _disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk, however a library reports it, into one clear line."""
+    """Turn a full disk, however a library reports it, or one that cannot be used, into one clear line."""
     try:
         yield
     except (OSError, av.error.FFmpegError, soundfile.LibsndfileError) as error:
+        number = getattr(error, "errno", None)
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free_bytes = shutil.disk_usage(existing).free
-        if getattr(error, "errno", None) in _FULL_ERRNOS or free_bytes < _NEARLY_FULL_BYTES:
+        if number in _FULL_ERRNOS or free_bytes < _NEARLY_FULL_BYTES:
             raise InputError(
                 f"the disk of the work folder {folder} is full; free some space (or use --work OTHER) and run the "
                 "same command again: finished stages are kept."
+            ) from error
+        if number in _REFUSED_ERRNOS and str(getattr(error, "filename", None) or folder).startswith(str(folder)):
+            raise InputError(
+                f"the work folder {folder} cannot be used as it is: {error}. See to its permissions and limits, or use "
+                "--work OTHER; finished stages are kept."
             ) from error
         raise

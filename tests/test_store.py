@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -131,3 +132,34 @@ def test_the_manifest_says_what_was_done(store: Store) -> None:
     manifest = json.loads(note.file("manifest.json").read_text())
     assert manifest["stage"] == "note" and manifest["artifact"]["length"] == 6
     assert list(manifest["files"]) == ["note.txt"]
+
+
+def test_no_damage_to_a_manifest_goes_unnoticed(store: Store) -> None:
+    note, _ = store.run(STAGE, ("a",), Config(), "fr", silent)
+    manifest = note.file("manifest.json")
+    whole = manifest.read_bytes()
+    for place in range(0, len(whole), 7):
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        manifest.write_bytes(data)
+        again, run = store.run(STAGE, ("a",), Config(), "fr", silent)
+        assert again.length == 6 and again.digest == note.digest
+        assert not run.from_store or json.loads(data) == json.loads(whole), f"byte {place}"
+
+
+def test_a_file_in_the_place_of_a_result_is_replaced(store: Store) -> None:
+    note, _ = store.run(STAGE, ("a",), Config(), "fr", silent)
+    place = note.file(".")
+    shutil.rmtree(place)
+    place.write_text("not a folder")
+    assert not store.run(STAGE, ("a",), Config(), "fr", silent)[1].from_store
+    assert store.run(STAGE, ("a",), Config(), "fr", silent)[1].from_store
+
+
+def test_only_the_job_that_was_begun_goes_on(store: Store, tmp_path: Path) -> None:
+    store.begin(tmp_path / "out", ("fr", "it"))
+    assert store.is_begun(tmp_path / "out", ("fr", "it"))
+    assert not store.is_begun(tmp_path / "other", ("fr", "it")) and not store.is_begun(tmp_path / "out", ("fr",))
+    store.end(tmp_path / "out", ("fr", "it"))
+    store.end(tmp_path / "out", ("fr", "it"))
+    assert not store.is_begun(tmp_path / "out", ("fr", "it"))

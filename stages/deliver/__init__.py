@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from stages.errors import InputError
 from stages.media import printable
 from stages.pipeline import Dub, Shared
 from stages.settings import Settings
-from stages.store import StageRun
+from stages.store import StageRun, Store
 from stages.subtitles import dub_cues, source_cues, write_ass, write_srt, write_vtt
 
 
@@ -89,26 +88,26 @@ def deliver(
     if not stems and not any((folder / name).exists() for name in parts.values()):
         parts = {}
     content = report(video, shared, dub, runs, settings) | {"stems": parts or None}
-    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".dubwright-"))
+    packs = Packs(settings.packs)
+    own = dub_cues(dub.script, dub.speech, packs.load(tag).subtitles)
+    heard = source_cues(shared.transcript, _rules(packs, source))
+    files = _names(stem, tag, source)
     try:
-        packs = Packs(settings.packs)
-        own = dub_cues(dub.script, dub.speech, packs.load(tag).subtitles)
-        heard = source_cues(shared.transcript, _rules(packs, source))
-        files = _names(stem, tag, source)
-        write_srt(scratch / files["subtitles"], own)
-        write_srt(scratch / files["source_subtitles"], heard)
-        write_vtt(scratch / files["subtitles_vtt"], own)
-        write_ass(scratch / files["subtitles_ass"], own)
-        _write_json(scratch / files["report"], content)
-        _write_json(scratch / files["visemes"], visemes(shared, dub))
-        mux(
-            scratch / files["video"], shared.video, shared.media, dub.picture, dub.mixdown, dub.script,
-            {tag: own, source: heard}, scratch,
-        )  # fmt: skip
-        if parts:
-            write_stems(scratch, parts, shared.media, dub.mixdown)
-        for name in (*files.values(), *parts.values()):
-            (scratch / name).replace(folder / name)
+        with Store(settings.work, video).delivery(folder, tag) as scratch:
+            write_srt(scratch / files["subtitles"], own)
+            write_srt(scratch / files["source_subtitles"], heard)
+            write_vtt(scratch / files["subtitles_vtt"], own)
+            write_ass(scratch / files["subtitles_ass"], own)
+            _write_json(scratch / files["report"], content)
+            _write_json(scratch / files["visemes"], visemes(shared, dub))
+            mux(
+                scratch / files["video"], shared.video, shared.media, dub.picture, dub.mixdown, dub.script,
+                {tag: own, source: heard}, scratch,
+            )  # fmt: skip
+            if parts:
+                write_stems(scratch, parts, shared.media, dub.mixdown)
+            for name in (*files.values(), *parts.values()):
+                (scratch / name).replace(folder / name)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(
@@ -116,8 +115,6 @@ def deliver(
                 "stages are kept."
             ) from error
         raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return _delivery(folder, files, content)
 
 
@@ -134,13 +131,13 @@ def _delivery(folder: Path, files: dict[str, str], content: dict[str, Any], line
 
 def _names(stem: str, tag: str, source: str) -> dict[str, str]:
     return {
-        "video": f"{stem}.{tag}.mp4",
         "subtitles": f"{stem}.{tag}.srt",
         "subtitles_vtt": f"{stem}.{tag}.vtt",
         "subtitles_ass": f"{stem}.{tag}.ass",
         "source_subtitles": f"{stem}.{source}.srt",
         "report": f"{stem}.{tag}.report.json",
         "visemes": f"{stem}.{tag}.visemes.json",
+        "video": f"{stem}.{tag}.mp4",  # last to appear: where it lies, all the others do
     }
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from stages.artifacts import Clip, Record, SourceVideo
 from stages.errors import InputError
-from stages.media import open_source, printable
+from stages.hostile import check_limit, check_name
+from stages.media import MediaConfig, check_limits, open_source, printable
 from stages.progress import Progress
 
 VERSION = 3
@@ -45,25 +46,32 @@ class StillConfig(Record):
     """x264's constant rate factor of the clip, which is encoded once more after the lip-sync."""
 
 
-def open_inputs(video: Path, audio: Path | None) -> SourceVideo:
+def open_inputs(video: Path, audio: Path | None, config: MediaConfig = MediaConfig()) -> SourceVideo:  # noqa: B008
     """Check the user's picture or video, and the sound that is given to it, and identify both by their content.
 
+    ``config`` says how large they may be.
+
     Raises:
-        InputError: a file cannot be used, or a picture has no sound.
+        InputError: a file cannot be used or is too large, or a picture has no sound.
     """
     from stages.still import clip, picture
 
-    source = open_source(video)
+    source = open_source(video, config=config)
+    check_name(video)
     kind = picture.kind(video)
     if kind is not None and kind not in picture.READABLE:
         raise InputError(f"{printable(video)} is {kind} picture; save it as PNG or JPEG (one that moves: as MP4).")
+    if kind is not None:
+        check_limit(video, "MB", video.stat().st_size / 1e6, "picture_mb", config.max_picture_mb)
+    check_limits(video, config, "video" if kind is None else "picture")
     if audio is None:
         if kind is not None:
             raise InputError(
                 f"{printable(video)} is a picture; a picture needs --audio SOUND, the speech it is to say."
             )
         return source
-    sound = open_source(audio, "sound")
+    sound = open_source(audio, "sound", config)
+    check_limits(audio, config, "sound")
     clip.check_sound(audio)
     return source.model_copy(update={"sound": sound})
 

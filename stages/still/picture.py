@@ -55,13 +55,14 @@ def read(path: Path) -> np.ndarray:
     Raises:
         InputError: it is damaged or of a kind that cannot be decoded.
     """
-    data = np.frombuffer(path.read_bytes(), np.uint8)
+    content = path.read_bytes()
+    data = np.frombuffer(content, np.uint8)
     flags = cv2.IMREAD_COLOR if kind(path) == "a JPEG" else cv2.IMREAD_UNCHANGED
     try:
-        pixels = cv2.imdecode(data, flags)
+        pixels = cv2.imdecode(data, flags) if _is_whole(content) else None
     except cv2.error:
         pixels = None
-    if pixels is None or not _is_whole(data):
+    if pixels is None:
         raise InputError(
             f"{printable(path)} cannot be read as a picture: it is damaged or cut off. Copy it again or save it anew."
         )
@@ -75,10 +76,18 @@ def read(path: Path) -> np.ndarray:
     return pixels
 
 
-def _is_whole(data: np.ndarray) -> bool:
-    """Return whether a PNG or JPEG has its end: decoders fill up what is missing with grey."""
-    end = b"IEND" if data[0] == 0x89 else b"\xff\xd9"
-    return end in data[-_HEAD_BYTES:].tobytes() or end in data.tobytes()
+def _is_whole(content: bytes) -> bool:
+    """Return whether a PNG or JPEG has its end: decoders fill up what is missing with grey.
+
+    A PNG's chunks must lie in the file as well: OpenCV makes room for as many bytes as a chunk says that it has.
+    """
+    if not content.startswith(b"\x89PNG"):
+        return b"\xff\xd9" in content
+    at, name = len(b"\x89PNG\r\n\x1a\n"), b""
+    while name != b"IEND" and at < len(content):
+        name = content[at + 4 : at + 8]
+        at += 12 + int.from_bytes(content[at : at + 4])  # length, name and check sum take 12 bytes
+    return name == b"IEND" and at <= len(content)
 
 
 def sized(bgr: np.ndarray, max_side_px: int, max_pixels: int) -> np.ndarray:

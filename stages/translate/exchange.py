@@ -67,7 +67,10 @@ def read_units(file: Path) -> tuple[Unit, ...]:
         raise InputError(f"{shown} is XLIFF {root.get('version', 'of an unknown version')}; XLIFF 1.2 is read.")
     if kind not in _READERS:
         raise InputError(f"{shown} is no TMX or XLIFF file: it begins with <{kind}>.")
-    return tuple(_READERS[kind](root, shown))
+    try:
+        return tuple(_READERS[kind](root, shown))
+    except RecursionError:
+        raise InputError(f"{shown} has markup inside markup beyond all reason; it is damaged.") from None
 
 
 def _of_tmx(root: ElementTree.Element, shown: str) -> Iterable[Unit]:
