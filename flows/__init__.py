@@ -5,8 +5,8 @@ import os
 import stages  # noqa: F401  (switches off usage reporting before Prefect is imported)
 
 for _name, _value in {
-    # Stage modules log through the standard library; Prefect shows and keeps what these loggers say.
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "stages",
+    # Our modules log through the standard library; Prefect shows and keeps what these loggers say.
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "stages,flows",
     # The first start of a temporary server on a fresh home has taken 19 s on two cores.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
 }.items():

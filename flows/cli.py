@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows import packs, weights
+from flows import operating, packs, weights
 from flows.options import Approve, Json, PackFolders, Stop
 from language_packs import PackError, Packs
 from stages.errors import DubwrightError, InputError
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(weights.app, name="models")
 app.add_typer(packs.app, name="packs")
+app.add_typer(operating.app)
 
 
 @app.callback()
@@ -120,6 +121,7 @@ def translate(
     from flows import job
     from flows.approve import collected
     from flows.console import watching
+    from flows.in_use import in_use
     from flows.retries import Retrying
     from stages import settings
     from stages.deliver.report import needs_person
@@ -152,14 +154,16 @@ def translate(
     waiting = None
     console = Console(stderr=True)
     if prefect:
+        from flows.failures import check_server
         from flows.translate_video import Options, translate_video
 
+        check_server()
         made = translate_video(
             video,
             list(checked.targets),
             Options(
                 profile=profile,
-                out=out,
+                out=checked.out,
                 force=force,
                 lines=lines,
                 audio=audio,
@@ -170,7 +174,7 @@ def translate(
             ),
         )
     else:
-        with watching(console) as watch:
+        with watching(console) as watch, in_use(checked.settings.work, checked.video):
             runner = job.Runner(checked, watch)
             made, waiting = collected(job.translate(checked, Retrying(runner, loaded.limits), runner.runs_for))
     if as_json:

@@ -6,21 +6,18 @@ cache does not check that files exist.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.failures import EXPECTED, failed
 from flows.job import Runner
 from flows.retries import limited
 from stages.artifacts import Artifact
-from stages.progress import Progress
+from stages.errors import is_transient
 from stages.store import Stage
-
-_LOG = logging.getLogger("stages")
-_STEP = 0.25
 
 
 @dataclass(frozen=True)
@@ -38,18 +35,14 @@ class TaskRunner:
             description=stage.title,
             persist_result=False,
             cache_policy=NO_CACHE,
-        )(self.runner.__call__)
-        return limited(as_task, stage, inputs, self.runner.job.settings)(stage, *inputs, language=language)
+        )(self._work)
+        limits = limited(as_task, stage, inputs, self.runner.job.settings)
+        return cast(Artifact, limits(stage, *inputs, language=language))
 
-
-def logged(stage: Stage, language: str | None) -> Progress:
-    """Progress as log lines, one a quarter."""
-    last = 0.0
-
-    def tell(share_done: float) -> None:
-        nonlocal last
-        if share_done >= last + _STEP or share_done >= 1.0 > last:
-            last = share_done
-            _LOG.info("%s%s: %.0f %%", stage.title, f" ({language})" if language else "", share_done * 100)
-
-    return tell
+    def _work(self, stage: Stage, *inputs: Any, language: str | None) -> Any:
+        try:
+            return self.runner(stage, *inputs, language=language)
+        except EXPECTED as error:
+            if is_transient(error):
+                raise  # only what is raised is tried again
+            return failed(error)

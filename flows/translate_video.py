@@ -8,38 +8,17 @@ from typing import Any
 
 from prefect import flow
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict
 
-from flows import job
+from flows import job, shown
 from flows.asked_in_prefect import ask
-from flows.options import Stop
-from flows.tasks import TaskRunner, logged
+from flows.failures import EXPECTED, failed
+from flows.forms import Language, Options
+from flows.in_use import in_use
+from flows.tasks import TaskRunner
 from stages import settings
 from stages.deliver import Delivery
 
-
-class Options(BaseModel):
-    """What can be chosen for a run, beside the video and its languages."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    profile: str = "embedded"
-    out: Path | None = None
-    """Output folder; ``<stem>.dub`` when not given."""
-    force: bool = False
-    """Replace a dub that is already there."""
-    lines: tuple[int, ...] = ()
-    """Make only these lines of the finished dub anew."""
-    audio: Path | None = None
-    """Sound that takes the place of the video's own; a picture needs it."""
-    stems: bool = False
-    """Also write voice, background and dub as sound files of their own."""
-    exports: tuple[str, ...] = ()
-    """Files for translators' programs to write beside the dub: ``tmx``, ``xlf``."""
-    approve: tuple[Stop, ...] = ()
-    """Where the run waits for a person: ``transcript``, ``translation``, ``dub``."""
-    overrides: dict[str, Any] = {}
-    """Settings by section, e.g. ``{"diarize": {"speakers": 2}}``."""
+__all__ = ["Options", "translate_video"]
 
 
 def _run_name() -> str:
@@ -48,13 +27,29 @@ def _run_name() -> str:
 
 
 @flow(name="translate_video", flow_run_name=_run_name, persist_result=False)
-def translate_video(video: Path, target_languages: list[str], options: Options = Options()) -> list[Delivery]:  # noqa: B008
-    """Dub ``video`` into every target language and return where the dubs lie."""
+def translate_video(video: Path, target_languages: list[Language], options: Options = Options()) -> list[Delivery]:  # noqa: B008
+    """Dub a video into other languages: the same speakers, matched voices, lips that move as the language moves them.
+
+    Returns where the dubs lie. An expected error is raised, and its one line is the message of the failed run.
+
+    Args:
+        video: The video, or a portrait (PNG, JPEG) with the option audio; only read. An absolute path.
+        target_languages: Languages to dub into. They share everything that can be shared.
+        options: What can be chosen; every one has a default.
+    """
+    try:
+        return _dubs(video, target_languages, options)
+    except EXPECTED as error:
+        stands_for: Any = failed(error)
+        return stands_for
+
+
+def _dubs(video: Path, target_languages: list[str], options: Options) -> list[Delivery]:
     chosen = settings.load(options.profile, options.overrides)
     checked = job.check(
         video,
         target_languages,
-        options.out,
+        options.out or video.with_name(f"{video.stem}.dub"),  # a worker's own folder may be gone after the run
         chosen,
         options.force,
         options.lines,
@@ -63,5 +58,11 @@ def translate_video(video: Path, target_languages: list[str], options: Options =
         options.exports,
         options.approve,
     )
-    runner = job.Runner(checked, logged)
-    return list(job.translate(checked, TaskRunner(runner), runner.runs_for, partial(ask, chosen.limits.answer_s)))
+    runner = job.Runner(checked, shown.watch)
+    made = []
+    with in_use(chosen.work, checked.video):
+        pause = partial(ask, chosen.limits.answer_s)
+        for delivery in job.translate(checked, TaskRunner(runner), runner.runs_for, pause):
+            shown.dub(delivery)
+            made.append(delivery)
+    return made

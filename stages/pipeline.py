@@ -254,6 +254,11 @@ def prepare(
     return Shared(video, clip, separation, diarization, transcript, track, faces, habits, known)
 
 
+def translation(run: RunStage, shared: Shared, target: str, settings: Settings) -> Script:
+    """Translate into one target language and make nothing else of its dub."""
+    return _Steps(run, target)(TRANSLATE, Script, *_to_translate(shared, target, settings))
+
+
 def dub(run: RunStage, shared: Shared, target: str, settings: Settings, review: Review = AS_HEARD) -> Dub:
     """Do everything for one target language.
 

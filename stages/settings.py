@@ -30,11 +30,12 @@ from stages.translate import TranslateConfig
 from stages.visemes import VisemesConfig
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
+_NO_PROFILES = {"base", "prefect"}
 
 
 def profiles() -> tuple[str, ...]:
     """Return the names that ``--profile`` accepts."""
-    return tuple(sorted(file.stem for file in _CONFIGS.glob("*.yaml") if file.stem != "base"))
+    return tuple(sorted(file.stem for file in _CONFIGS.glob("*.yaml") if file.stem not in _NO_PROFILES))
 
 
 class Settings(BaseSettings):

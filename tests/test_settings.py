@@ -73,7 +73,9 @@ def test_how_a_line_is_made_anew_may_differ_where_nothing_depends_on_it(tmp_path
         finished._settings(before, settings.load("embedded", {"mix": {"true_peak_dbtp": -3.0}}))
 
 
-@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", [CONFIGS / f"{name}.yaml" for name in ("base", *settings.profiles())], ids=lambda file: file.stem
+)
 def test_a_profile_is_documented_line_by_line_and_every_line_counts(file: Path) -> None:
     lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
     assert lines and all(re.search(r"\S  +# \S", line) for line in lines)

@@ -57,6 +57,11 @@ def dub_cues(script: Script, speech: Speech, rules: SubtitleRules) -> tuple[Cue,
     return _cues(lines, rules)
 
 
+def script_cues(script: Script, rules: SubtitleRules) -> tuple[Cue, ...]:
+    """Return subtitles of a translation that nobody speaks: a word's share of its slot follows from its letters."""
+    return _cues([_spread(units(line.text, rules), (), line.start_ms, line.end_ms) for line in script.lines], rules)
+
+
 def cues_for(lines: Sequence[Sequence[TimedWord]], rules: SubtitleRules) -> tuple[Cue, ...]:
     """Return the cues for lines of words.
 
