@@ -1,7 +1,7 @@
 """Makes docs/prefect-ui.png: pages of a real Prefect UI, from a Chromium without a window.
 
 Usage: python bench/pages.py URL OUT, where URL is that of a ``dubwright serve`` that has dubbed the sample.
-Needs ``pip install playwright`` and a chromium in PATH.
+Needs ``pip install "dubwright[pages]"`` and a chromium in PATH.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
-from playwright.sync_api import sync_playwright
 
 NAME = "statement-en -> pt-BR"
 SIZE_PX = {"width": 1000, "height": 640}
@@ -40,6 +39,8 @@ def pages(url: str) -> list[str]:
 
 def main(url: str, out: Path) -> None:
     """Take the pictures and lay them out two by two."""
+    from playwright.sync_api import sync_playwright  # an extra: without it the rest of the file can be imported
+
     shots = []
     with sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
