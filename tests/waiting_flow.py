@@ -19,7 +19,8 @@ from flows.approve import Approvals
 from flows.asked_in_prefect import ask
 from flows.job import Job, Runner
 from flows.options import Stop
-from flows.tasks import TaskRunner, logged
+from flows.shown import watch
+from flows.tasks import TaskRunner
 from stages.artifacts import Artifact, Script, SourceVideo
 from stages.edits import Edits
 from stages.review import Written
@@ -32,7 +33,7 @@ def runner(folder: str) -> TaskRunner:
     limits = {"stage_s": 300, "first_wait_s": 0.1}
     video = SourceVideo(path=Path(folder, "v.mp4"), sha256="a" * 64)
     settings = load("embedded", {"work": Path(folder, "work"), "limits": limits})
-    return TaskRunner(Runner(Job(video, (), settings, Path(folder)), logged))
+    return TaskRunner(Runner(Job(video, (), settings, Path(folder)), watch))
 
 
 @flow(persist_result=False)
