@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from stages import pipeline, settings, sound
 from stages.artifacts import Media, SourceVideo
@@ -162,4 +163,7 @@ def test_a_process_of_its_own_makes_the_same_sound(tmp_path: Path, model: Path) 
     assert pipeline.SEPARATE.engines["demucs"].needs_own_process(chosen)
     made, _ = store.run(pipeline.SEPARATE, (media,), chosen, None, silent)
     for name in (made.voice, made.voice_16k, made.background):
-        assert made.file(name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+        there, here = (soundfile.read(path, dtype="int16")[0] for path in (made.file(name), tmp_path / "here" / name))
+        assert there.shape == here.shape
+        # What earlier tests have set up in this process, its number of threads for one, decides the last bit.
+        assert np.abs(there.astype(int) - here).max() <= 1
