@@ -167,7 +167,7 @@ def translate(
     store.begin(job.out, job.targets)
     review = Approvals(job.out, stem, job.approve, job.written, job.speakers, pause)
     shared = pipeline.prepare(run, job.video, job.targets, job.settings, job.speakers, review)
-    write_speakers(speakers_file(job.out, job.video.path.stem), job.speakers, shared.diarization)
+    write_speakers(speakers_file(job.out, stem), job.speakers, shared.diarization)
     waiting: list[Question] = []
     for target in job.targets:
         try:

@@ -3,10 +3,10 @@
 A line starts when its source line started, pauses where that did, and is read unhurried, or as fast as is comfortable,
 or on into the pause after its slot. Where that is not enough, the whole sequence is planned at once, as a linear
 programme whose costs say what is given up first: pauses inside lines get shorter; a start moves by up to
-``tolerance_ms``; lines are read faster, each no more than its neighbours need, and before one is hurried, a line whose
-speaker is not seen moves farther; then, with a flag, a line starts late; and last, with a flag, one runs past the end
-of the clip. Nothing is cut, no rate leaves ``slowest_rate`` to ``fastest_rate``, and lines overlap only where their
-sources did.
+``tolerance_ms``; the pause between two lines shrinks to ``least_breath_ms``; lines are read faster, each no more than
+its neighbours need, and before one is hurried, a line whose speaker is not seen moves farther; then, with a flag, a
+line starts late; and last, with a flag, one runs past the end of the clip. Nothing is cut, no rate leaves
+``slowest_rate`` to ``fastest_rate``, and lines overlap only where their sources did.
 """
 
 from __future__ import annotations
