@@ -47,10 +47,11 @@ class Spoken:
     """Why nothing could be spoken."""
 
     def similarity(self, embed: casting.Embed, speaker: np.ndarray | None) -> float:
-        """Return the cosine with a speaker's embedding; 0 where there is nothing to compare."""
+        """Return the cosine with a speaker's embedding, to four places; 0 where there is nothing to compare."""
         if speaker is None or not self.phones:
             return 0.0
-        return float(casting.embed_24k(embed, self.samples) @ speaker)
+        # The last bits of a float32 depend on where its arrays lie in memory; the same sound is to be the same result.
+        return round(float(casting.embed_24k(embed, self.samples) @ speaker), 4)
 
 
 @dataclass(frozen=True)
