@@ -59,10 +59,10 @@ def limited(as_task: Task[P, R], stage: Stage, inputs: tuple[Any, ...], settings
 def tags(stage: Stage, inputs: tuple[Any, ...], settings: Settings) -> set[str]:
     """Return the tags of a stage's task, which do not tell what a run holds but what it may need.
 
-    ``dubwright-<stage>``; ``dubwright-heavy`` where its engine has a process of its own; ``dubwright-gpu`` where the
-    settings let it use a GPU, whether or not the worker has one.
+    ``dubwright-heavy`` where its engine has a process of its own; ``dubwright-gpu`` where the settings let it use a
+    GPU, whether or not the worker has one. All others have none: asking the server about a tag takes most of a second.
     """
-    found = {_TAG + stage.name}
+    found: set[str] = set()
     worker = stage.worker(inputs, getattr(settings, stage.config))
     if worker is None:
         return found

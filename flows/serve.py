@@ -22,6 +22,7 @@ from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.export_subtitles import export_subtitles
+from flows.lost import watch_for_lost
 from flows.prune import parse_size
 from flows.prune_work import prune_work
 from flows.translate_folder import translate_folder
@@ -137,6 +138,7 @@ def serve(port: int, swept: Swept | None, keep: str | None, at_once: int) -> Non
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also while the server starts it must not be left behind
     with server(port) as api_url, temporary_settings({PREFECT_API_URL: api_url}):
         print(f"Prefect UI: http://{LOOPBACK}:{port}   Ctrl-C ends it.", flush=True)
+        watch_for_lost()
         serve_deployments(*served, print_starting_message=False)
 
 

@@ -14,6 +14,7 @@ from flows.asked_in_prefect import ask
 from flows.failures import EXPECTED, failed
 from flows.forms import Language, Options
 from flows.in_use import in_use
+from flows.lost import times_lost
 from flows.tasks import TaskRunner
 from stages import settings
 from stages.deliver import Delivery
@@ -51,7 +52,7 @@ def _dubs(video: Path, target_languages: list[str], options: Options) -> list[De
         target_languages,
         options.out or video.with_name(f"{video.stem}.dub"),  # a worker's own folder may be gone after the run
         chosen,
-        options.force,
+        options.force or times_lost(chosen.limits.losses) > 0,  # what it had delivered by then it may replace
         options.lines,
         options.audio,
         options.stems,

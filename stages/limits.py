@@ -28,6 +28,9 @@ class LimitsConfig(Record):
     first_wait_s: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     """Before it is tried again the first time; each further wait is twice as long."""
 
+    losses: int = Field(default=3, ge=1)
+    """How often a run in Prefect may lose its machine or process before it is given up."""
+
     answer_s: Seconds = 7 * 24 * 3600.0
     """How long a run in Prefect waits for a person; then it fails, and the next one asks again."""
 

@@ -299,8 +299,8 @@ def test_only_what_may_pass_is_tried_again(error: Exception, tries: int, caplog:
 
 def test_tags_say_what_a_task_may_need() -> None:
     settings = Settings.model_validate({"translate": {"engine": "nllb"}})
-    assert tags(pipeline.TRANSLATE, (), settings) == {"dubwright-translate", "dubwright-heavy", "dubwright-gpu"}
-    assert tags(pipeline.MIX, (), settings) == {"dubwright-mix"}
+    assert tags(pipeline.TRANSLATE, (), settings) == {"dubwright-heavy", "dubwright-gpu"}
+    assert tags(pipeline.MIX, (), settings) == set()
 
 
 def test_a_gpu_that_others_fill_may_become_free(monkeypatch: pytest.MonkeyPatch) -> None:
