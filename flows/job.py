@@ -127,7 +127,7 @@ def check(
 
 
 @dataclass
-class Runner:
+class Runner(pipeline.RunStage):
     """Runs stages through the store, keeps what the report says of them, and tells a watcher."""
 
     job: Job

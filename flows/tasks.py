@@ -15,13 +15,14 @@ from prefect.cache_policies import NO_CACHE
 from flows.failures import EXPECTED, failed
 from flows.job import Runner
 from flows.retries import limited
+from stages import pipeline
 from stages.artifacts import Artifact
 from stages.errors import is_transient
 from stages.store import Stage
 
 
 @dataclass(frozen=True)
-class TaskRunner:
+class TaskRunner(pipeline.RunStage):
     """Runs every stage of a job as a task of the surrounding flow (:class:`stages.pipeline.RunStage`)."""
 
     runner: Runner
