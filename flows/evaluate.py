@@ -26,6 +26,7 @@ from stages.evaluate.sound import SoundEvaluation
 from stages.media import open_source, printable
 from stages.review import Written
 from stages.settings import Settings, load
+from stages.shared_store import open_shared
 from stages.speakers import read_speakers, speakers_file
 from stages.store import Stage
 
@@ -175,7 +176,7 @@ def _evaluate_dub(
 
 def _what_it_was_made_from(run: Runner, content: dict[str, Any], stem: Path) -> tuple[pipeline.Shared, pipeline.Dub]:
     video, settings, target = run.job.video, run.job.settings, content["target"]
-    finished = read_finished(content, video, settings.work)
+    finished = read_finished(content, video, settings.work, open_shared(settings.shared_store))
     if finished is not None:
         return finished.shared, finished.dub
     name = stem.name.removesuffix(f".{target}")

@@ -17,6 +17,7 @@ from stages.errors import InputError
 from stages.media import printable
 from stages.review import Written
 from stages.settings import Settings, load
+from stages.shared_store import SharedStore, open_shared
 from stages.speakers import Speakers
 from stages.store import StageRun, Store
 
@@ -24,7 +25,7 @@ _OF_A_LINE = ("translate", "synthesize", "timing")
 """Sections of the settings that may be others for a line than they were for the whole dub."""
 _GIVEN = ("glossary", "memories")
 """Files for the translation: likewise, and those of the dub where none are given."""
-_OF_THE_MACHINE = ("work", "models_per_gpu", "limits", "spread")
+_OF_THE_MACHINE = ("work", "shared_store", "models_per_gpu", "limits", "spread")
 """Where and how it is done, which changes nothing."""
 
 
@@ -56,9 +57,11 @@ class Rerun:
     """Lines with an edit that is not in the dub and was not asked for either."""
 
 
-def read_finished(report: dict[str, Any], video: SourceVideo, work: Path) -> Finished | None:
-    """Return a finished dub as its report names it; None where the work folder no longer holds all of it."""
-    store = Store(work, video)
+def read_finished(
+    report: dict[str, Any], video: SourceVideo, work: Path, shared: SharedStore | None = None
+) -> Finished | None:
+    """Return a finished dub as its report names it; None where not all of it is kept any more."""
+    store = Store(work, video, shared=shared)
     stages = {stage.name: stage for stage in pipeline.STAGES}
     compose, correct = pipeline.COMPOSE.name, pipeline.CORRECT.name
     seldom = {compose, correct}  # most videos go without them
@@ -136,7 +139,7 @@ def check_rerun(
     edits = written.edits[tags[0]]
     edits.check(ids)
     settings = _settings(report["settings"], present)
-    before = read_finished(report, video, settings.work)
+    before = read_finished(report, video, settings.work, open_shared(settings.shared_store))
     if before is None:
         raise InputError(
             f"the work folder {printable(settings.work)} does not hold what this dub was made from (it was emptied, is "

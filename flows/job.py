@@ -24,6 +24,7 @@ from stages.languages import normalise_tag
 from stages.progress import Progress
 from stages.review import AS_HEARD, Written
 from stages.settings import Settings
+from stages.shared_store import check_shared, open_shared
 from stages.speakers import Speakers, read_speakers, speakers_file, write_speakers
 from stages.still import open_inputs
 from stages.store import Stage, StageRun, Store
@@ -89,6 +90,7 @@ def check(
     if approve and lines:
         raise InputError("--approve and --line: lines are made anew without waiting for anybody; give one of them.")
     settings.limits.check([stage.name for stage in pipeline.STAGES])
+    check_shared(settings.shared_store)
     opened = open_inputs(video, audio, settings.ingest)
     folder = out or Path(f"{video.stem}.dub")
     written = Written(
@@ -144,7 +146,8 @@ class Runner(pipeline.RunStage):
     def store(self) -> Store:
         """The video's part of this machine's work folder."""
         settings = self.job.settings
-        return Store(settings.work, self.job.video, settings.models_per_gpu, settings.limits)
+        shared = open_shared(settings.shared_store)
+        return Store(settings.work, self.job.video, settings.models_per_gpu, settings.limits, shared)
 
     def perform(self, stage: Stage, inputs: tuple[Any, ...], language: str | None) -> tuple[Artifact, StageRun]:
         """Run one stage and return how it went beside its artifact; nothing is kept of it here."""

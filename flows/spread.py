@@ -66,8 +66,8 @@ class Cluster:
         except self.lost as error:
             raise MissingEngineError(
                 f"{title}: the cluster of spread.task_runner could not do it, for its workers died of it or the "
-                f"cluster went away ({type(error).__name__}); see to their memory and their log, and run the same again: "
-                "finished stages are kept."
+                f"cluster went away ({type(error).__name__}); see to their memory and their log, and run the same "
+                "again: finished stages are kept."
             ) from error
 
     def abreast(self, do: Callable[[ItemT], ResultT], items: Sequence[ItemT]) -> Iterator[ResultT]:

@@ -15,6 +15,7 @@ from stages.errors import InputError
 from stages.languages import normalise_tag
 from stages.media import printable
 from stages.settings import Settings
+from stages.shared_store import check_shared
 from stages.speakers import Speakers
 from stages.still import open_inputs
 from stages.subtitles import Cue, script_cues, source_cues, write_ass, write_srt, write_vtt
@@ -41,6 +42,7 @@ def check(video: Path, targets: list[str], out: Path | None, settings: Settings,
         MissingEngineError: a model is missing or damaged, or a translator is not installed.
     """
     tags = tuple(dict.fromkeys(normalise_tag(tag) for tag in targets))
+    check_shared(settings.shared_store)
     opened = open_inputs(video, None)
     packs, source = Packs(settings.packs), settings.transcribe.language
     for tag in tags:

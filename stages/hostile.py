@@ -69,8 +69,8 @@ class MediaConfig(Record):
     """Picture, sound, subtitles and others together."""
 
 
-def printable(path: Path) -> str:
-    """Return a path for a one-line message: control characters (a newline in a name) escaped, its middle left out."""
+def printable(path: Path | str) -> str:
+    """Return a path or URL for a one-line message: control characters (a newline in a name) escaped, shortened."""
     text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(path))
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN // 2]}...{text[-_LONGEST_SHOWN // 2 :]}"
 

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
 
     work: Path = Field(default_factory=lambda: Path(platformdirs.user_cache_dir("dubwright")) / "work")
     """The work folder."""
+    shared_store: str | None = None
+    """URL of a folder (``s3://bucket/prefix``, ``file:///...``) where machines find what others have made; none: they
+    do not."""
     packs: tuple[Path, ...] = ()
     """Folders with language packs beside the built-in and the installed ones."""
     glossary: Path | None = None

@@ -5,6 +5,9 @@ that it is complete. The key is the SHA-256 of the stage's name and version, its
 inputs and those of its models. A stage writes into a temporary sibling that is renamed when it is done; one ``flock``
 per key lets two runs share the folder (the kernel drops the lock when its holder dies). The empty ``.lock`` files stay:
 one that is removed while another run waits for it would lock nothing.
+
+With a :class:`~stages.shared_store.SharedStore` a folder that another machine made is fetched, and what is made here is
+put there.
 """
 
 from __future__ import annotations
@@ -12,28 +15,28 @@ from __future__ import annotations
 import errno
 import fcntl
 import functools
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import av.error
 import soundfile
 
-from stages import child, engines, models
+from stages import child, engines, manifest, models
 from stages.artifacts import Artifact, Record, SourceVideo
 from stages.devices import Turn, hold
 from stages.engines import Engine
 from stages.errors import InputError
+from stages.hostile import printable
 from stages.limits import LimitsConfig
 from stages.progress import Progress
+from stages.shared_store import SharedStore
 
-_MANIFEST = "manifest.json"
+ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG}
 _NEARLY_FULL_BYTES = 1 << 20
@@ -109,6 +112,8 @@ class Store:
     models_per_gpu: int = 1
     """How many models, of all runs, may use a GPU at once."""
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    shared: SharedStore | None = None
+    """Where other machines find what was made here, and the other way round."""
 
     @property
     def folder(self) -> Path:
@@ -118,43 +123,96 @@ class Store:
     def run(
         self, stage: Stage, inputs: tuple[Any, ...], config: Record, language: str | None, progress: Progress
     ) -> tuple[Artifact, StageRun]:
-        """Return the stage's artifact, from the folder if it is there and whole, else by running it.
+        """Return the stage's artifact, from the folder if it is there and whole, else from the shared store, else by
+        running it.
 
         Raises:
-            InputError: the disk is full.
+            InputError: the disk is full, or the shared store refuses.
+            PassingError: the shared store cannot be reached.
         """
         key = _key(stage, inputs, config)
-        place = self.folder / stage.name / (language or "") / key[:12]
-        with _disk_errors(self.root):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(place.with_name(f"{place.name}.lock")) as lock:
-                manifest = _complete(place, key)
-                from_store = manifest is not None
-                if manifest is None:
-                    manifest = self._produce(stage, inputs, config, place, key, lock, progress)
+        name = self._name(stage, language, key)
+        with _disk_errors(self.root), self._locked_place(name) as (place, lock):
+            found = self._found(name, key)
+            from_store = found is not None
+            if found is None:
+                found = self._produce(stage, inputs, config, place, key, lock, progress)
+            if self.shared is not None and not (from_store and self.shared.has(name)):
+                self.shared.put(name, place, found)
         progress(1.0)
-        artifact = stage.artifact.model_validate(manifest["artifact"])
-        digests = [models.digest(name) for name in stage.models_for(config)]
-        return artifact.at(place, _files_digest(manifest)), StageRun(
+        digests = [models.digest(model) for model in stage.models_for(config)]
+        return _bound(stage.artifact, found, place), StageRun(
             name=stage.name,
             language=language,
             engine=stage.engine_for(config),
             model_sha256=",".join(digests) or None,
-            seconds=manifest["seconds"],
+            seconds=found["seconds"],
             from_store=from_store,
             key=key,
         )
 
     def kept(self, stage: Stage, key: str, language: str | None) -> Artifact | None:
         """Return the artifact of an earlier run; None where it is gone or another version of the stage made it."""
-        place = self.folder / stage.name / (language or "") / key[:12]
-        if not place.is_dir():
+        name = self._name(stage, language, key)
+        if self.shared is None and not (self.root / name).is_dir():
             return None
-        with _locked(place.with_name(f"{place.name}.lock")):
-            manifest = _complete(place, key)
-        if manifest is None or manifest["version"] != stage.version:
+        with _disk_errors(self.root), self._locked_place(name) as (place, _):
+            found = self._found(name, key)
+        if found is None or found["version"] != stage.version:
             return None
-        return stage.artifact.model_validate(manifest["artifact"]).at(place, _files_digest(manifest))
+        return _bound(stage.artifact, found, place)
+
+    def brought(self, artifact: ArtifactT) -> ArtifactT:
+        """Return an artifact of this video, made on any machine in any work folder, with its files on this one.
+
+        Where its folder is here nothing is done; else it is looked for in this work folder and the shared store. An
+        artifact that is bound to no folder has no files, and comes back as it is.
+
+        Raises:
+            InputError: it is nowhere to be found, or the shared store refuses.
+            PassingError: the shared store cannot be reached.
+        """
+        made_in = artifact.folder
+        if made_in is None or made_in.is_dir():
+            return artifact
+        parts, video = made_in.parts, self.folder.name
+        if video not in parts:
+            raise InputError(
+                f"{printable(made_in)} was not made of this video ({video}), so it cannot be brought here."
+            )
+        name = "/".join(parts[len(parts) - 1 - parts[::-1].index(video) :])
+        with _disk_errors(self.root), self._locked_place(name) as (place, _):
+            found = self._found(name, place.name)
+        if found is None or manifest.files_digest(found) != artifact.files_digest:
+            raise InputError(
+                f"{printable(made_in)} is not on this machine, nor is {name} in "
+                + (f"the shared store {self.shared.url}" if self.shared else "a shared store, for none is set")
+                + "; set shared_store to one place for all machines (docs/many-machines.md), or give them one work "
+                "folder on a shared disk."
+            )
+        return artifact.at(place, artifact.files_digest)
+
+    def _name(self, stage: Stage, language: str | None, key: str) -> str:
+        """Return where a stage's folder lies, in any work folder and in the shared store."""
+        return "/".join(part for part in (self.folder.name, stage.name, language, key[:12]) if part)
+
+    @contextmanager
+    def _locked_place(self, name: str) -> Iterator[tuple[Path, IO[str]]]:
+        place = self.root / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(place.with_name(f"{place.name}.lock")) as lock:
+            yield place, lock
+
+    def _found(self, name: str, key: str) -> dict[str, Any] | None:
+        """Return the manifest of a finished folder that is here now: it was, or was fetched. Its lock is held."""
+        place = self.root / name
+        found = _complete(place, key)
+        if found is None and self.shared is not None:
+            with _scratch_of(place) as scratch:
+                found = self.shared.fetch(name, key, scratch)
+                if found is not None:
+                    scratch.rename(place)
+        return found
 
     def begin(self, out: Path, targets: tuple[str, ...]) -> None:
         """Mark that a job is at work: what it has delivered when it is cut off, the same job may replace.
@@ -175,7 +233,7 @@ class Store:
         self._mark(out, targets).unlink(missing_ok=True)
 
     def _mark(self, out: Path, targets: tuple[str, ...]) -> Path:
-        return self.folder / f".begun-{_digest([str(out.resolve()), *targets])[:12]}"
+        return self.folder / f".begun-{manifest.digest([str(out.resolve()), *targets])[:12]}"
 
     @contextmanager
     def delivery(self, out: Path, target: str) -> Iterator[Path]:
@@ -183,7 +241,7 @@ class Store:
 
         One run at a time has it, and what a killed run left of it is removed.
         """
-        name = _digest([str(self.folder.resolve()), str(out.resolve()), target])[:12]
+        name = manifest.digest([str(self.folder.resolve()), str(out.resolve()), target])[:12]
         lock, scratch = self.folder / "deliver" / target / f"{name}.lock", out / f".dubwright-{name}"
         with _disk_errors(self.root):
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -205,30 +263,19 @@ class Store:
         lock: IO[str],
         progress: Progress,
     ) -> dict[str, Any]:
-        scratch = place.with_name(f".{place.name}.tmp")
-        shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left; the lock says nobody is writing it
-        scratch.mkdir()
         started = time.perf_counter()
-        try:
+        with _scratch_of(place) as scratch:
             artifact = self._work(stage, inputs, config, scratch, lock, progress)
-            manifest = {
+            made = {
                 "stage": stage.name,
                 "version": stage.version,
                 "key": key,
                 "seconds": round(time.perf_counter() - started, 3),
                 "artifact": artifact,
-                "files": {
-                    str(file.relative_to(scratch)): _sha256(file)
-                    for file in sorted(scratch.rglob("*"))
-                    if file.is_file()
-                },
             }
-            manifest["sha256"] = _digest(json.loads(json.dumps(manifest)))  # as it will be read
-            (scratch / _MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
+            manifest.write(scratch, made)
             scratch.rename(place)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        return manifest
+        return made
 
     def _work(
         self, stage: Stage, inputs: tuple[Any, ...], config: Record, scratch: Path, lock: IO[str], progress: Progress
@@ -271,27 +318,33 @@ def _key(stage: Stage, inputs: tuple[Any, ...], config: Record) -> str:
         "inputs": [item.digest if hasattr(item, "digest") else item for item in inputs],
         "models": [models.digest(name) for name in stage.models_for(config)],
     }
-    return _digest(parts)
+    return manifest.digest(parts)
 
 
-def _files_digest(manifest: dict[str, Any]) -> str:
-    return _digest(manifest["files"])
+def _bound(kind: type[ArtifactT], found: dict[str, Any], place: Path) -> ArtifactT:
+    return kind.model_validate(found["artifact"]).at(place, manifest.files_digest(found))
 
 
-def _digest(data: Any) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+@contextmanager
+def _scratch_of(place: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``place``, whose lock is held, to be renamed to it; else it is removed."""
+    scratch = place.with_name(f".{place.name}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left; the lock says nobody is writing it
+    scratch.mkdir()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _complete(place: Path, key: str) -> dict[str, Any] | None:
     """Return the manifest of a finished, undamaged folder; anything else there is removed."""
     try:
-        manifest = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
-        own = manifest.pop("sha256")
-        whole = own == _digest(manifest) and manifest["key"] == key
-        if whole and all(_is_intact(place / name, digest) for name, digest in manifest["files"].items()):
-            return manifest
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, AttributeError, TypeError):
-        pass  # no manifest, or one that is damaged: as good as none
+        found = manifest.parsed((place / manifest.NAME).read_bytes(), key)
+    except (FileNotFoundError, NotADirectoryError):
+        found = None
+    if found is not None and all(_is_intact(place / name, digest) for name, digest in found["files"].items()):
+        return found
     if place.is_dir():
         shutil.rmtree(place)
     else:
@@ -300,12 +353,7 @@ def _complete(place: Path, key: str) -> dict[str, Any] | None:
 
 
 def _is_intact(file: Path, digest: str) -> bool:
-    return file.is_file() and _sha256(file) == digest
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file.is_file() and manifest.sha256(file) == digest
 
 
 @contextmanager

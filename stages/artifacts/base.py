@@ -28,6 +28,16 @@ class Artifact(Record):
         bound._files_digest = files_digest
         return bound
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder it is bound to, of the machine that made it."""
+        return self._folder
+
+    @property
+    def files_digest(self) -> str:
+        """What stands for the content of its files."""
+        return self._files_digest
+
     def file(self, relative: str) -> Path:
         """Return the absolute path of one of this artifact's files."""
         if self._folder is None:
