@@ -153,7 +153,7 @@ def write_clip(path: Path, sound: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class Runner:
+class Runner(pipeline.RunStage):
     """Runs stages through the store and says how long they took."""
 
     store: Store

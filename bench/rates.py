@@ -69,7 +69,7 @@ class Cost:
 
 
 @dataclass
-class Meter:
+class Meter(pipeline.RunStage):
     """Runs every stage in a process of its own (:class:`stages.pipeline.RunStage`)."""
 
     store: Store

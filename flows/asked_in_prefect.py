@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 from prefect.context import FlowRunContext
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
@@ -26,10 +28,11 @@ class Answer(RunInput):
     )
 
 
-def ask(longest_wait_s: float, question: Question) -> None:
+def ask(longest_wait_s: float, turn: Lock, question: Question) -> None:
     """Pause the flow run until a person has resumed it, which approves; without a server of its own end it.
 
-    What was written that cannot be taken over is asked for again, with the reason.
+    What was written that cannot be taken over is asked for again, with the reason. A flow run's page shows one question
+    at a time, so of languages that go on at the same time each waits for its ``turn``.
 
     Raises:
         WaitingError: no server is configured, so nobody could resume the run.
@@ -37,6 +40,11 @@ def ask(longest_wait_s: float, question: Question) -> None:
     """
     if FlowRunContext.get() is None or PREFECT_API_URL.value() is None:
         stop(question)
+    with turn:
+        _ask(longest_wait_s, question)
+
+
+def _ask(longest_wait_s: float, question: Question) -> None:
     file, problem = question.look_at, ""
     before = proposed = file.read_text(encoding="utf-8") if question.is_text else ""
     while True:

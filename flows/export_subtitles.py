@@ -14,6 +14,7 @@ from flows.failures import EXPECTED, failed
 from flows.forms import Language, Profile
 from flows.in_use import in_use
 from flows.job import Runner
+from flows.spread import spreading
 from flows.subtitles import Subtitles
 from flows.tasks import TaskRunner
 from stages import settings
@@ -47,8 +48,8 @@ def export_subtitles(
         chosen = settings.load(profile, overrides)
         place = out or video.with_name(f"{video.stem}.subtitles")
         job = subtitles.check(video, target_languages, place, chosen, force)
-        with in_use(chosen.work, job.video):
-            written = list(subtitles.export(job, TaskRunner(Runner(job, shown.watch))))
+        with in_use(chosen.work, job.video), spreading(chosen.spread, 1) as cluster:
+            written = list(subtitles.export(job, TaskRunner(Runner(job, shown.watch), cluster)))
     except EXPECTED as error:
         stands_for: Any = failed(error)
         return stands_for

@@ -25,7 +25,7 @@ _OF_A_LINE = ("translate", "synthesize", "timing")
 """Sections of the settings that may be others for a line than they were for the whole dub."""
 _GIVEN = ("glossary", "memories")
 """Files for the translation: likewise, and those of the dub where none are given."""
-_OF_THE_MACHINE = ("work", "shared_store", "models_per_gpu", "limits")
+_OF_THE_MACHINE = ("work", "shared_store", "models_per_gpu", "limits", "spread")
 """Where and how it is done, which changes nothing."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from flows.approve import Approvals, Question, WaitingError, stop, was_agreed
 from flows.finished import Rerun, check_rerun
 from flows.fits import check_fits
-from flows.history import read_task, remember, task_of
+from flows.history import Task, read_task, remember, task_of
 from flows.options import Stop
 from language_packs import Packs
 from stages import lipsync, models, pipeline
@@ -129,7 +129,7 @@ def check(
 
 
 @dataclass
-class Runner:
+class Runner(pipeline.RunStage):
     """Runs stages through the store, keeps what the report says of them, and tells a watcher."""
 
     job: Job
@@ -138,17 +138,42 @@ class Runner:
 
     def __call__(self, stage: Stage, *inputs: Any, language: str | None = None) -> Artifact:
         """Run one stage (:class:`stages.pipeline.RunStage`)."""
-        settings = self.job.settings
-        shared = open_shared(settings.shared_store)
-        store = Store(settings.work, self.job.video, settings.models_per_gpu, settings.limits, shared)
-        config = getattr(settings, stage.config)
-        artifact, run = store.run(stage, inputs, config, language, self.watch(stage, language))
+        artifact, run = self.perform(stage, inputs, language)
         self.runs.append(run)
         return artifact
+
+    @property
+    def store(self) -> Store:
+        """The video's part of this machine's work folder."""
+        settings = self.job.settings
+        shared = open_shared(settings.shared_store)
+        return Store(settings.work, self.job.video, settings.models_per_gpu, settings.limits, shared)
+
+    def perform(self, stage: Stage, inputs: tuple[Any, ...], language: str | None) -> tuple[Artifact, StageRun]:
+        """Run one stage and return how it went beside its artifact; nothing is kept of it here."""
+        config = getattr(self.job.settings, stage.config)
+        return self.store.run(stage, inputs, config, language, self.watch(stage, language))
 
     def runs_for(self, language: str) -> list[StageRun]:
         """Return the runs that one language's dub is made of."""
         return [run for run in self.runs if run.language in (None, language)]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A language that is done."""
+
+    delivery: Delivery
+    task: Task
+    new: list[StageRun]
+    """The stages that were done for it, and for the first language those that all share."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A language that a person is waited for in."""
+
+    questions: tuple[Question, ...]
 
 
 def translate(
@@ -156,8 +181,11 @@ def translate(
     run: pipeline.RunStage,
     runs_for: Callable[[str], list[StageRun]],
     pause: Callable[[Question], None] = stop,
+    in_turn: Callable[[Callable[[str], Made | Waiting], Sequence[str]], Iterable[Made | Waiting]] = map,
 ) -> Iterator[Delivery]:
     """Dub the video into every target language and yield each as soon as it lies in the output folder.
+
+    ``in_turn`` does what ``map`` does, and need not do it one after the other.
 
     Raises:
         WaitingError: a person is waited for; raised when all other languages are done.
@@ -171,19 +199,25 @@ def translate(
     review = Approvals(job.out, stem, job.approve, job.written, job.speakers, pause)
     shared = pipeline.prepare(run, job.video, job.targets, job.settings, job.speakers, review)
     write_speakers(speakers_file(job.out, stem), job.speakers, shared.diarization)
-    waiting: list[Question] = []
-    for target in job.targets:
+
+    def dubbed(target: str) -> Made | Waiting:
         try:
             dub = pipeline.dub(run, shared, target, job.settings, review)
             export(job.exports, job.out, stem, dub.script)
             runs = runs_for(target)
             delivered = review.delivered(target, dub, partial(_delivered, job=job, shared=shared, dub=dub, runs=runs))
         except WaitingError as error:
-            waiting += error.questions
-            continue
+            return Waiting(error.questions)
         new = [each for each in runs if each.language == target or target == job.targets[0]]
-        remember(job.settings.work, task_of(shared, dub), new)
-        yield delivered
+        return Made(delivered, task_of(shared, dub), new)
+
+    waiting: list[Question] = []
+    for made in in_turn(dubbed, job.targets):
+        if isinstance(made, Waiting):
+            waiting += made.questions
+            continue
+        remember(job.settings.work, made.task, made.new)
+        yield made.delivery
     if waiting:
         raise WaitingError(waiting)
     store.end(job.out, job.targets)

@@ -26,7 +26,7 @@ _TAG = "dubwright-"
 
 
 @dataclass(frozen=True)
-class Retrying:
+class Retrying(pipeline.RunStage):
     """Runs stages, and again after a pause where that may help (:class:`stages.pipeline.RunStage`)."""
 
     run: pipeline.RunStage

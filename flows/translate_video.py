@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from prefect import flow
@@ -15,6 +16,7 @@ from flows.failures import EXPECTED, failed
 from flows.forms import Language, Options
 from flows.in_use import in_use
 from flows.lost import times_lost
+from flows.spread import spreading
 from flows.tasks import TaskRunner
 from stages import settings
 from stages.deliver import Delivery
@@ -61,9 +63,10 @@ def _dubs(video: Path, target_languages: list[str], options: Options) -> list[De
     )
     runner = job.Runner(checked, shown.watch)
     made = []
-    with in_use(chosen.work, checked.video):
-        pause = partial(ask, chosen.limits.answer_s)
-        for delivery in job.translate(checked, TaskRunner(runner), runner.runs_for, pause):
+    with in_use(chosen.work, checked.video), spreading(chosen.spread, len(checked.targets)) as cluster:
+        pause = partial(ask, chosen.limits.answer_s, Lock())
+        in_turn = map if cluster is None else cluster.abreast
+        for delivery in job.translate(checked, TaskRunner(runner, cluster), runner.runs_for, pause, in_turn):
             shown.dub(delivery)
             made.append(delivery)
     return made

@@ -6,6 +6,7 @@ What all target languages share is made once (:func:`prepare`); the rest is made
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar, cast
 
@@ -168,10 +169,14 @@ ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 
 
 class RunStage(Protocol):
-    """Performs a stage on its inputs and returns its artifact."""
+    """Performs a stage on its inputs and returns its artifact; what performs stages is a subclass."""
 
     def __call__(self, stage: Stage, *inputs: Any, language: str | None = None) -> Artifact:
         """Run ``stage``; ``language`` is the target language of a language stage."""
+
+    def each(self, stage: Stage, inputs: Sequence[tuple[Any, ...]], language: str | None = None) -> list[Artifact]:
+        """Run ``stage`` on each of many inputs, here one after the other; return the artifacts in the same order."""
+        return [self(stage, *one, language=language) for one in inputs]
 
 
 @dataclass(frozen=True)

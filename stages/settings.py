@@ -22,6 +22,7 @@ from stages.lipsync import LipsyncConfig, SpeakerConfig, TrackConfig
 from stages.media import MediaConfig
 from stages.mix import MixConfig
 from stages.separate import SeparateConfig
+from stages.spread import SpreadConfig
 from stages.still import StillConfig
 from stages.synthesize import SynthesizeConfig
 from stages.timing import TimingConfig
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
     models_per_gpu: int = Field(default=1, ge=1)
     """How many models, of all runs of this user, may use a GPU at once; others wait."""
     limits: LimitsConfig = LimitsConfig()
+    spread: SpreadConfig = SpreadConfig()
     still: StillConfig = StillConfig()
     ingest: MediaConfig = MediaConfig()
     separate: SeparateConfig = SeparateConfig()
@@ -102,8 +104,10 @@ def load(profile: str, overrides: dict[str, Any]) -> Settings:
             )
 
     try:
-        return ProfileSettings.model_validate(overrides)
+        found = ProfileSettings.model_validate(overrides)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"setting {place}: {first['msg']} (given: {first['input']!r}).") from error
+    # Of the class that can be sent to another process.
+    return Settings.model_construct(found.model_fields_set, **dict(found))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import flows  # noqa: F401  (first: it says how Prefect is set up)
 
@@ -45,7 +46,7 @@ def waiting(folder: str) -> str:
         assert isinstance(made, Script)
         return made
 
-    review = Approvals(Path(folder), "v", (Stop.TRANSLATION,), Written(), Speakers(), partial(ask, 60.0))
+    review = Approvals(Path(folder), "v", (Stop.TRANSLATION,), Written(), Speakers(), partial(ask, 60.0, Lock()))
     Path(folder, "said").write_text(review.translation("pt-BR", fitted).lines[0].text)
     return "done"
 
