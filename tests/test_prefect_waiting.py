@@ -9,13 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 import httpx
 import pytest
+import yaml
 from conftest import ROOT
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from test_child import gone
+
+from flows.lost import AUTOMATIONS, watch_for_lost
 
 pytestmark = pytest.mark.slow
 FLOW = Path(__file__).with_name("waiting_flow.py")
@@ -119,6 +125,50 @@ def test_a_task_is_tried_again_by_the_same_rule(server: Server, tmp_path: Path) 
     assert (tmp_path / "tries").read_text() == "xxx"
     (task,) = server.post("/task_runs/filter", {"task_runs": {"name": {"any_": ["busy"]}}})
     assert task["run_count"] == 3 and task["tags"] == []
+
+
+def test_a_run_that_is_not_heard_of_any_more_is_found_and_goes_on_but_not_for_ever(
+    server: Server, tmp_path: Path
+) -> None:
+    automations = yaml.safe_load(AUTOMATIONS.read_text())
+    automations["automations"][0]["trigger"]["within"] = 10  # the least that there is
+    quick = tmp_path / "quick.yaml"
+    quick.write_text(yaml.safe_dump(automations))
+    with temporary_settings({PREFECT_API_URL: server.environment["PREFECT_API_URL"]}):
+        watch_for_lost(quick)
+        watch_for_lost(quick)
+    made = server.post("/automations/filter", {})
+    assert sorted(each["name"] for each in made) == ["dubwright-lost", "dubwright-lost-goes-on"]
+    flow = server.post("/flows/", {"name": "lost"})
+    deployment = server.post(
+        "/deployments/",
+        {"name": "lost", "flow_id": flow["id"], "entrypoint": "tests/waiting_flow.py:lost", "path": str(ROOT)},
+    )
+    run = server.post(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": {"folder": str(tmp_path)}})
+
+    def lose() -> None:
+        """Begin the run, with one sign of life."""
+        for state in ("PENDING", "RUNNING"):
+            server.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": state}})
+        now = datetime.now(UTC).isoformat()
+        role = {"prefect.resource.id": f"prefect.deployment.{deployment['id']}", "prefect.resource.role": "deployment"}
+        beat = {"occurred": now, "id": str(uuid4()), "event": "prefect.flow-run.heartbeat", "related": [role]}
+        server.post("/events", [beat | {"resource": {"prefect.resource.id": f"prefect.flow-run.{run['id']}"}}])
+
+    def execute() -> str:
+        command = [sys.executable, "-m", "prefect", "flow-run", "execute", run["id"]]
+        subprocess.run(command, env=server.environment, cwd=ROOT, capture_output=True, check=False)
+        return server.get(f"/flow_runs/{run['id']}")["state"]["message"]
+
+    lose()
+    until(lambda: server.runs("lost", "AwaitingRetry"))
+    execute()
+    assert (tmp_path / "losses").read_text() == "1"
+    server.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "SCHEDULED"}, "force": True})
+    lose()
+    until(lambda: server.runs("lost", "AwaitingRetry"))
+    assert "was lost 2 times (limits.losses)" in execute()
+    assert (tmp_path / "losses").read_text() == "1"
 
 
 def store_goes_on(folder: Path) -> bool:

@@ -19,6 +19,7 @@ from waiting_stages import busy_twice, script, slow_at_first
 from flows.approve import Approvals
 from flows.asked_in_prefect import ask
 from flows.job import Job, Runner
+from flows.lost import times_lost
 from flows.options import Stop
 from flows.shown import watch
 from flows.tasks import TaskRunner
@@ -59,6 +60,11 @@ def busy(folder: str) -> None:
 @flow(persist_result=False)
 def slow(folder: str) -> None:
     runner(folder)(Stage("slow", "Being slow", slow_at_first, Artifact, 1, "mix"), folder)
+
+
+@flow(persist_result=False)
+def lost(folder: str) -> None:
+    Path(folder, "losses").write_text(str(times_lost(2)))
 
 
 if __name__ == "__main__":
