@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import av
 import httpx
+import psutil
 import s3fs
 import yaml
 from machines import ROOT, Machine, dask_scheduler, free_port, postgres, s3, until
@@ -170,6 +171,15 @@ class Cluster:
     environment: dict[str, str]
     storage: Storage
     machines: tuple[Machine, ...]
+    database: Machine
+
+    def booked(self) -> tuple[float, float, int]:
+        """Return the processor time of the Prefect server and of its database, s, and the stages they know of."""
+        server_s, database_s = (
+            sum(sum(each.cpu_times()[:2]) for each in processes)
+            for processes in (psutil.Process().children(recursive=True)[:1], self.database.processes())
+        )
+        return server_s, database_s, self.ask("task_runs/count")
 
     def prefect(self, *arguments: str) -> None:
         """Run a command of Prefect against the server."""
@@ -214,10 +224,10 @@ class Cluster:
 def cluster(folder: Path, names: Sequence[str], store: str, spread: bool) -> Iterator[Cluster]:
     """Run all servers, with machines that do nothing yet."""
     with ExitStack() as stack:
-        database = stack.enter_context(postgres(folder / "postgres"))
+        url, database = stack.enter_context(postgres(folder / "postgres"))
         shared = stack.enter_context(storage(store, folder))
         port = free_port()
-        os.environ |= {"PREFECT_API_DATABASE_CONNECTION_URL": database, "PREFECT_HOME": str(folder / "server")}
+        os.environ |= {"PREFECT_API_DATABASE_CONNECTION_URL": url, "PREFECT_HOME": str(folder / "server")}
         api = stack.enter_context(server(port))
         environment = {
             "PREFECT_API_URL": api,
@@ -236,7 +246,7 @@ def cluster(folder: Path, names: Sequence[str], store: str, spread: bool) -> Ite
             )
             for name in names
         )  # fmt: skip
-        it = Cluster(api, folder, environment, shared, machines)
+        it = Cluster(api, folder, environment, shared, machines, database)
         it.prefect("work-pool", "create", POOL, "--type", "process")
         it.prefect("deploy", "--prefect-file", "configs/prefect.yaml", "--name", "on-demand")
         it.prefect("automation", "create", "--from-file", str(_quick(folder)))
@@ -364,11 +374,16 @@ def main() -> None:
             for machine in it.machines:
                 it.work(machine)
             killer = None if given.kill is None else Killer(it, it.machines[-1], given.kill)
-            started = time.monotonic()
+            before, started = it.booked(), time.monotonic()
             runs = finished(it, it.submit(videos, given.to, given.profile), killer)
             took_s = time.monotonic() - started
+            server_s, database_s, stages = (now - then for now, then in zip(it.booked(), before, strict=True))
             found = list(differences(it, folder / "plain", videos, folder / "fetched"))
         print(f"{len(names)} machines: {took_s:.0f} s = {jobs / took_s * 3600:.0f} dubs an hour")
+        print(
+            f"the Prefect server took {server_s / stages:.2f} s of a core for each of {stages} stages, its database "
+            f"{database_s / stages:.2f} s: a core each books {stages / max(server_s, database_s):.0f} stages/s"
+        )
         if killer is not None:
             counts = [run["run_count"] for run in runs.values()]
             print(f"at work again {killer.again_after_s or float('nan'):.0f} s after the kill; starts: {counts}")

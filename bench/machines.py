@@ -108,8 +108,8 @@ class Machine:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """Run a PostgreSQL server on a Unix socket in ``folder`` and yield the URL that Prefect takes."""
+def postgres(folder: Path) -> Iterator[tuple[str, Machine]]:
+    """Run a PostgreSQL server on a Unix socket in ``folder``; yield the URL that Prefect takes, and its processes."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         raise SystemExit("PostgreSQL is not installed; on Debian or Ubuntu: make cluster-tools")
@@ -129,7 +129,7 @@ def postgres(folder: Path) -> Iterator[str]:
     machine.start(str(programs[-1] / "postgres"), "-D", str(folder / "data"), *options, user=user)
     try:
         until(lambda: True if (folder / ".s.PGSQL.5432").exists() else None, "PostgreSQL")
-        yield f"postgresql+asyncpg://postgres@/postgres?host={folder}"
+        yield f"postgresql+asyncpg://postgres@/postgres?host={folder}", machine
     finally:
         machine.stop()
 
