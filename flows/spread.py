@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,6 +123,7 @@ def on_dask(config: SpreadConfig) -> Iterator[tuple[TaskRunner[Any], tuple[type[
     from distributed.client import FutureCancelledError
     from prefect_dask import DaskTaskRunner
 
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # at INFO it tells of every connection
     if config.address is not None:
         runner = DaskTaskRunner(address=config.address)
     else:
@@ -134,7 +135,7 @@ def on_dask(config: SpreadConfig) -> Iterator[tuple[TaskRunner[Any], tuple[type[
                 "processes": True,
                 "host": _LOOPBACK,
                 "security": True,  # who may talk to a Dask worker may run code there: certificates for this run alone
-                "dashboard_address": None,
+                "dashboard_address": f"{_LOOPBACK}:0",  # a free port
                 "memory_limit": 0,  # Dask would end a worker for what a model takes; stages have their own way
                 "env": {"OMP_NUM_THREADS": threads},  # Dask's own default is 1, however many cores there are
             }
@@ -159,11 +160,11 @@ def on_ray(config: SpreadConfig) -> Iterator[tuple[TaskRunner[Any], tuple[type[B
         runner = RayTaskRunner(
             init_kwargs={"num_cpus": config.workers, "include_dashboard": False, "_node_ip_address": _LOOPBACK}
         )
-    try:
-        runner.__enter__()
-    except (ConnectionError, TimeoutError) as error:
-        raise _no_answer(config, error) from error
-    with runner:
+    with ExitStack() as ends:
+        try:
+            ends.enter_context(runner)
+        except (ConnectionError, TimeoutError) as error:
+            raise _no_answer(config, error) from error
         yield runner, (RayError,)
 
 

@@ -15,6 +15,7 @@ os.environ.update(
         "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime from 1.29 on, also on Linux
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PYANNOTE_METRICS_ENABLED": "false",
+        "RAY_USAGE_STATS_ENABLED": "0",
     }
 )
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
