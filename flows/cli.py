@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,6 +20,9 @@ from flows import operating, packs, weights
 from flows.options import Approve, Json, PackFolders, Stop
 from language_packs import PackError, Packs
 from stages.errors import DubwrightError, InputError
+
+if TYPE_CHECKING:
+    from stages.deliver import Delivery
 
 _INTERRUPTED = 130
 _FEW = 8
@@ -51,14 +54,19 @@ def options(
 )
 def translate(
     video: Annotated[
-        Path, typer.Argument(metavar="VIDEO", help="The video, or a portrait (PNG, JPEG) with --audio; only read.")
+        str,
+        typer.Argument(
+            metavar="VIDEO", help="The video, or a portrait (PNG, JPEG) with --audio; only read. A path or s3://..."
+        ),
     ],
     to: Annotated[list[str], typer.Option("--to", metavar="TAG", help="Target language, e.g. pt-BR; repeatable.")],
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="TAG", help="Language spoken in it; found out when not given."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Output folder [STEM.dub].")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="DIR", help="Output folder, or s3://... [STEM.dub].")
+    ] = None,
     audio: Annotated[
         Path | None,
         typer.Option(
@@ -163,7 +171,7 @@ def translate(
             list(checked.targets),
             Options(
                 profile=profile,
-                out=checked.out,
+                out=out or str(checked.out),
                 force=force,
                 lines=lines,
                 audio=audio,
@@ -185,7 +193,7 @@ def translate(
                 named = listed(item.unchanged_lines)
                 console.print(f"line {named}: text and voice are as they were; nothing was changed.", highlight=False)
             else:
-                _summary(console, item.video, item.report, item.content)
+                _summary(console, item)
         if checked.rerun is not None and checked.rerun.waiting:
             others = listed(checked.rerun.waiting)
             console.print(f"line {others}: edited as well, not named with --line, and so left.", highlight=False)
@@ -195,15 +203,15 @@ def translate(
         raise typer.Exit(1)
 
 
-def _summary(console: Console, video: Path, report: Path, content: dict[str, Any]) -> None:
-    totals = content["totals"]
-    print(video)
+def _summary(console: Console, made: Delivery) -> None:
+    content, totals = made.content, made.content["totals"]
+    print(made.shown(made.video))
     heard = [f"{each['name']} {each['speech_ms'] / 1000:.0f} s" for each in content["speakers"]]
     console.print(f"speakers: {', '.join(heard)}", highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"{totals['lines_spoken']} of {totals['lines']} lines spoken, CER {totals['cer']:.3f}, voice similarity "
         f"{totals['voice_similarity']}, closures {totals['closures_reached']}/{totals['closures_expected']}; "
-        f"details: {report}",
+        f"details: {made.shown(made.report)}",
         highlight=False,
         soft_wrap=True,
     )
