@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from flows import operating, packs, weights
-from flows.options import Approve, Json, PackFolders, Stop
+from flows.options import Approve, Json, Out, PackFolders, Stop, Video
 from language_packs import PackError, Packs
 from stages.errors import DubwrightError, InputError
 
@@ -53,20 +53,13 @@ def options(
     "dubwright translate portrait.png --audio speech.wav --to pt-BR"
 )
 def translate(
-    video: Annotated[
-        str,
-        typer.Argument(
-            metavar="VIDEO", help="The video, or a portrait (PNG, JPEG) with --audio; only read. A path or s3://..."
-        ),
-    ],
+    video: Video,
     to: Annotated[list[str], typer.Option("--to", metavar="TAG", help="Target language, e.g. pt-BR; repeatable.")],
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="TAG", help="Language spoken in it; found out when not given."),
     ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", metavar="DIR", help="Output folder, or s3://... [STEM.dub].")
-    ] = None,
+    out: Out = None,
     audio: Annotated[
         Path | None,
         typer.Option(
@@ -234,7 +227,7 @@ def _summary(console: Console, made: Delivery) -> None:
 @app.command(epilog="Examples: dubwright approve lecture.dub; dubwright approve lecture.mp4 translation --to pt-BR")
 def approve(
     place: Annotated[
-        Path, typer.Argument(metavar="VIDEO|DIR", help="The output folder; or the video, if its is STEM.dub here.")
+        str, typer.Argument(metavar="VIDEO|DIR", help="The output folder; or the video, if its is STEM.dub here.")
     ],
     stop: Annotated[Stop | None, typer.Argument(help="What is approved [all that waits].")] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="TAG", help="In which language [all that wait].")] = None,
@@ -244,10 +237,16 @@ def approve(
     Where something is changed later the next run asks again (docs/approving.md).
     """
     from flows.approve import approve as record
+    from flows.output import naming, open_output
+    from stages import settings
     from stages.languages import normalise_tag
 
-    for each in record(place, stop, normalise_tag(to) if to is not None else None):
-        print(f"approved: the {each.about} ({each.look_at})")
+    loaded = settings.load("embedded", {})
+    output = open_output(place, None, loaded.work, loaded.limits)
+    with naming(output.folder, output.url):
+        for each in record(output.folder, stop, normalise_tag(to) if to is not None else None):
+            print(f"approved: the {each.about} ({output.shown(each.look_at)})")
+        output.put()
 
 
 @app.command(epilog="Example: dubwright evaluate lecture.dub --pictures")

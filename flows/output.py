@@ -72,6 +72,10 @@ class Output:
     sent: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the files that lie there as they lie here."""
 
+    def shown(self, file: Path) -> str:
+        """Return where one of its files lies."""
+        return str(file) if self.url is None else f"{self.url}/{file.relative_to(self.folder).as_posix()}"
+
     def begin(self, mark: str) -> None:
         """Mark there that a job is at work.
 
