@@ -31,6 +31,8 @@ class LimitsConfig(Record):
     losses: int = Field(default=3, ge=1)
     """How often a run in Prefect may lose its machine or process before it is given up."""
 
+    url_schemes: tuple[str, ...] = ("s3",)
+    """What a video or an output folder may be given by, beside a path; another ``scheme://`` is taken for a path."""
     answer_s: Seconds = 7 * 24 * 3600.0
     """How long a run in Prefect waits for a person; then it fails, and the next one asks again."""
 
