@@ -57,10 +57,15 @@ class Server:
         assert isinstance(found, list)
         return [run for run in found if run["state_name"] == state]
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, str(FLOW), *map(str, arguments)]
+    def start(self, *arguments: object, flow: Path = FLOW, **more: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(flow), *map(str, arguments)]
         return subprocess.Popen(
-            command, env=self.environment, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            command,
+            env=self.environment | more,
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
         )
 
 
