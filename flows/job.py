@@ -217,7 +217,7 @@ def translate(
             if job.rerun is not None:
                 yield output.delivered(_translate_again(job, job.rerun, run, runs_for))
             else:
-                yield from map(output.delivered, _translate(job, run, runs_for, shown_and_paused))
+                yield from map(output.delivered, _translate(job, run, runs_for, shown_and_paused, in_turn))
         except WaitingError:
             output.put()
             raise
@@ -234,6 +234,7 @@ def _translate(
     run: pipeline.RunStage,
     runs_for: Callable[[str], list[StageRun]],
     pause: Callable[[Question], None],
+    in_turn: Callable[[Callable[[str], Made | Waiting], Sequence[str]], Iterable[Made | Waiting]],
 ) -> Iterator[Delivery]:
     stem = job.video.path.stem
     store = Store(job.settings.work, job.video)

@@ -27,6 +27,7 @@ from flows.job import Job, Runner
 from stages.artifacts import Artifact, SourceVideo
 from stages.engines import Engine, chosen
 from stages.errors import InputError, MissingEngineError, PassingError
+from stages.fetched import fetch_video
 from stages.media import printable
 from stages.spread import SpreadConfig
 from stages.store import Stage, StageRun
@@ -184,14 +185,23 @@ def perform(
         InputError: the video, or what another machine has made, cannot be had here.
     """
     work = Path(os.environ[_WORK]) if has_own_folder and _WORK in os.environ else job.settings.work
-    for source in (each for each in inputs if isinstance(each, SourceVideo)):
-        for file in (source.path, *(() if source.sound is None else (source.sound.path,))):
-            if not file.is_file():
-                raise InputError(
-                    f"{printable(file)} is not on {socket.gethostname()}, which works for this run; put it on a drive "
-                    "that all machines see under the same path."
-                )
     runner = Runner(replace(job, settings=job.settings.model_copy(update={"work": work})), shown.watch)
     with in_use(work, job.video):
-        here = tuple(runner.store.brought(each) if isinstance(each, Artifact) else each for each in inputs)
-        return runner.perform(stage, here, language)
+        return runner.perform(stage, tuple(_here(each, runner) for each in inputs), language)
+
+
+def _here(given: Any, runner: Runner) -> Any:
+    """Return an input of a stage as this machine has it."""
+    if isinstance(given, Artifact):
+        return runner.store.brought(given)
+    if not isinstance(given, SourceVideo):
+        return given
+    if given.url is not None and not given.path.is_file():
+        given = given.model_copy(update={"path": fetch_video(given.url, runner.store.root)})
+    for file in (given.path, *(() if given.sound is None else (given.sound.path,))):
+        if not file.is_file():
+            raise InputError(
+                f"{printable(file)} is not on {socket.gethostname()}, which works for this run; put it on a drive "
+                "that all machines see under the same path, or give it by URL."
+            )
+    return given
