@@ -50,7 +50,7 @@ def _dubs(video: str, target_languages: list[str], options: Options) -> list[Del
     checked = job.check(
         video,
         target_languages,
-        options.out or _beside(video),  # a worker's own folder may be gone after the run
+        options.out or beside(video),  # a worker's own folder may be gone after the run
         chosen,
         options.force,
         options.lines,
@@ -69,6 +69,7 @@ def _dubs(video: str, target_languages: list[str], options: Options) -> list[Del
     return made
 
 
-def _beside(video: str) -> str:
+def beside(video: str) -> str:
+    """Return where the dub of a video goes when nothing is said: ``STEM.dub`` in the same folder, or bucket."""
     folder, slash, name = video.rpartition("/")
     return f"{folder}{slash}{Path(name).stem}.dub"
