@@ -53,7 +53,7 @@ def _dubs(video: str, target_languages: list[str], options: Options) -> list[Del
     checked = job.check(
         video,
         target_languages,
-        options.out or _beside(video),  # a worker's own folder may be gone after the run
+        options.out or beside(video),  # a worker's own folder may be gone after the run
         chosen,
         options.force or times_lost(chosen.limits.losses) > 0,  # what it had delivered by then it may replace
         options.lines,
@@ -73,6 +73,7 @@ def _dubs(video: str, target_languages: list[str], options: Options) -> list[Del
     return made
 
 
-def _beside(video: str) -> str:
+def beside(video: str) -> str:
+    """Return where the dub of a video goes when nothing is said: ``STEM.dub`` in the same folder, or bucket."""
     folder, slash, name = video.rpartition("/")
     return f"{folder}{slash}{Path(name).stem}.dub"

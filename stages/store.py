@@ -205,7 +205,12 @@ class Store:
         name = "/".join(parts[len(parts) - 1 - parts[::-1].index(video) :])
         with disk_errors(self.root), self._locked_place(name) as (place, _):
             found = self._found(name, place.name)
-        if found is None or files_digest not in (None, manifest.files_digest(found)):
+        if found is not None and files_digest not in (None, manifest.files_digest(found)):
+            raise InputError(
+                f"{printable(place)} holds other files than {printable(made_in)} does where it was made: the machines' "
+                "processors or libraries differ. Start the run again with --work OTHER, or on machines that are alike."
+            )
+        if found is None:
             raise InputError(
                 f"{printable(made_in)} is not on this machine, nor is {name} in "
                 + (f"the shared store {self.shared.url}" if self.shared else "a shared store, for none is set")

@@ -17,6 +17,7 @@ from flows import prune
 from flows.cli import main
 from flows.in_use import in_use
 from flows.output import is_remote, open_output
+from flows.translate_video import beside, translate_video
 from stages.artifacts import SourceVideo
 from stages.errors import InputError, PassingError
 from stages.fetched import fetch_video
@@ -111,6 +112,15 @@ def test_a_fetched_video_is_pruned_unless_a_run_uses_it(server: S3Server, tmp_pa
     assert prune.prune(tmp_path, 0).removed == (file.parent,) and not file.exists()
 
 
+def test_the_flow_keeps_an_address_as_it_is() -> None:
+    given = {"video": VIDEO, "target_languages": ["pt-BR"], "options": {"out": OUT}}
+    checked = translate_video.validate_parameters(given)
+    assert checked["video"] == VIDEO and checked["options"].out == OUT
+    checked = translate_video.validate_parameters(given | {"video": Path("/a/b.mp4"), "options": {"out": Path("/c")}})
+    assert checked["video"] == "/a/b.mp4" and checked["options"].out == "/c"
+    assert beside(VIDEO) == f"s3://{BUCKET}/in/statement-en.dub" and beside("b.mp4") == "b.dub"
+
+
 # Output folders
 
 
@@ -178,6 +188,24 @@ def test_video_and_dub_by_url(
     assert len(begun) == 1, "that run was cut off"
     assert main(command) in (0, 1), "and goes on without --force"
     assert not [name for name in server.names("dubs/") if ".dubwright-begun-" in name]
+
+
+def test_a_second_machine_takes_every_stage_of_a_dub_from_the_store(
+    run: Run, server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DUBWRIGHT_SHARED_STORE", f"s3://{BUCKET}/store")
+    works = {"one": run.work, "two": tmp_path / "two work"}
+    reports = {}
+    for name, work in works.items():
+        out = tmp_path / name
+        assert main(["translate", str(SAMPLE), "--to", "pt-BR", "--out", str(out), "--work", str(work)]) in (0, 1)
+        reports[name] = json.loads((out / "statement-en.pt-BR.report.json").read_text())
+    stages = {name: [(each["name"], each["key"]) for each in made["stages"]] for name, made in reports.items()}
+    assert stages["one"] == stages["two"] and len(stages["two"]) > 15
+    assert all(each["from_store"] for each in reports["two"]["stages"])
+    assert reports["one"]["lines"] == reports["two"]["lines"] and reports["one"]["totals"] == reports["two"]["totals"]
+    for name in ("statement-en.pt-BR.srt", "statement-en.pt-BR.visemes.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_waiting_and_approving_by_url(

@@ -199,7 +199,7 @@ class TestBrought:
 
     def test_another_content_under_the_key_is_not_taken(self, server: S3Server, tmp_path: Path) -> None:
         made, _ = note(machine(tmp_path, "one"))
-        with pytest.raises(InputError, match="is not on this machine"):
+        with pytest.raises(InputError, match="holds other files than"):
             machine(tmp_path, "two").brought(made.at(tmp_path / "gone" / Path(*made.folder.parts[-4:]), "f" * 64))
 
     def test_a_video_by_its_url_and_a_clip_made_of_it(self, server: S3Server, tmp_path: Path) -> None:
