@@ -17,7 +17,8 @@ from stages.errors import InputError
 from stages.media import printable
 from stages.pipeline import Dub
 
-_PREVIEW = "review"
+REVIEW = "review"
+"""Folder in the output folder for dubs that wait to be approved."""
 _DELETE = 0x7F
 """The one sign that JSON writes as it is and TOML does not take."""
 _HEAD = """\
@@ -131,12 +132,12 @@ class AskedDub(Record):
 
     def shown_in(self, folder: Path) -> Path:
         """Return where the dub lies until it is approved."""
-        return folder / _PREVIEW / self.target
+        return folder / REVIEW / self.target
 
     def clear(self, folder: Path) -> None:
         """Remove what was shown."""
         shutil.rmtree(self.shown_in(folder), ignore_errors=True)
-        preview = folder / _PREVIEW
+        preview = folder / REVIEW
         if preview.is_dir() and not any(preview.iterdir()):
             preview.rmdir()
 

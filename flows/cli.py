@@ -11,15 +11,18 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from flows import operating, packs, weights
-from flows.options import Approve, Json, PackFolders, Stop
+from flows.options import Approve, Json, Out, PackFolders, Stop, Video
 from language_packs import PackError, Packs
 from stages.errors import DubwrightError, InputError
+
+if TYPE_CHECKING:
+    from stages.deliver import Delivery
 
 _INTERRUPTED = 130
 _FEW = 8
@@ -50,15 +53,13 @@ def options(
     "dubwright translate portrait.png --audio speech.wav --to pt-BR"
 )
 def translate(
-    video: Annotated[
-        Path, typer.Argument(metavar="VIDEO", help="The video, or a portrait (PNG, JPEG) with --audio; only read.")
-    ],
+    video: Video,
     to: Annotated[list[str], typer.Option("--to", metavar="TAG", help="Target language, e.g. pt-BR; repeatable.")],
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="TAG", help="Language spoken in it; found out when not given."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Output folder [STEM.dub].")] = None,
+    out: Out = None,
     audio: Annotated[
         Path | None,
         typer.Option(
@@ -163,7 +164,7 @@ def translate(
             list(checked.targets),
             Options(
                 profile=profile,
-                out=checked.out,
+                out=out or str(checked.out),
                 force=force,
                 lines=lines,
                 audio=audio,
@@ -185,7 +186,7 @@ def translate(
                 named = listed(item.unchanged_lines)
                 console.print(f"line {named}: text and voice are as they were; nothing was changed.", highlight=False)
             else:
-                _summary(console, item.video, item.report, item.content)
+                _summary(console, item)
         if checked.rerun is not None and checked.rerun.waiting:
             others = listed(checked.rerun.waiting)
             console.print(f"line {others}: edited as well, not named with --line, and so left.", highlight=False)
@@ -195,15 +196,15 @@ def translate(
         raise typer.Exit(1)
 
 
-def _summary(console: Console, video: Path, report: Path, content: dict[str, Any]) -> None:
-    totals = content["totals"]
-    print(video)
+def _summary(console: Console, made: Delivery) -> None:
+    content, totals = made.content, made.content["totals"]
+    print(made.shown(made.video))
     heard = [f"{each['name']} {each['speech_ms'] / 1000:.0f} s" for each in content["speakers"]]
     console.print(f"speakers: {', '.join(heard)}", highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"{totals['lines_spoken']} of {totals['lines']} lines spoken, CER {totals['cer']:.3f}, voice similarity "
         f"{totals['voice_similarity']}, closures {totals['closures_reached']}/{totals['closures_expected']}; "
-        f"details: {report}",
+        f"details: {made.shown(made.report)}",
         highlight=False,
         soft_wrap=True,
     )
@@ -226,7 +227,7 @@ def _summary(console: Console, video: Path, report: Path, content: dict[str, Any
 @app.command(epilog="Examples: dubwright approve lecture.dub; dubwright approve lecture.mp4 translation --to pt-BR")
 def approve(
     place: Annotated[
-        Path, typer.Argument(metavar="VIDEO|DIR", help="The output folder; or the video, if its is STEM.dub here.")
+        str, typer.Argument(metavar="VIDEO|DIR", help="The output folder; or the video, if its is STEM.dub here.")
     ],
     stop: Annotated[Stop | None, typer.Argument(help="What is approved [all that waits].")] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="TAG", help="In which language [all that wait].")] = None,
@@ -236,10 +237,16 @@ def approve(
     Where something is changed later the next run asks again (docs/approving.md).
     """
     from flows.approve import approve as record
+    from flows.output import naming, open_output
+    from stages import settings
     from stages.languages import normalise_tag
 
-    for each in record(place, stop, normalise_tag(to) if to is not None else None):
-        print(f"approved: the {each.about} ({each.look_at})")
+    loaded = settings.load("embedded", {})
+    output = open_output(place, None, loaded.work, loaded.limits)
+    with naming(output.folder, output.url):
+        for each in record(output.folder, stop, normalise_tag(to) if to is not None else None):
+            print(f"approved: the {each.about} ({output.shown(each.look_at)})")
+        output.put()
 
 
 @app.command(epilog="Example: dubwright evaluate lecture.dub --pictures")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from flows.options import Stop
 from language_packs import Packs
@@ -21,6 +21,10 @@ def _one_of(values: tuple[str, ...], title: str) -> WithJsonSchema:
 Language = Annotated[str, _one_of(Packs(settings.load("embedded", {}).packs).tags, "Language")]
 Profile = Annotated[str, _one_of(settings.profiles(), "Profile")]
 Export = Annotated[str, _one_of(tuple(EXPORTS), "Export")]
+
+
+Place = Annotated[str, BeforeValidator(str)]
+"""A path, or a URL of one of ``limits.url_schemes``: a path's own type would make ``s3:/`` of ``s3://``."""
 
 
 class Choices(BaseModel):
@@ -41,7 +45,9 @@ class Choices(BaseModel):
 class Options(Choices):
     """What can be chosen for a run, beside the video and its languages."""
 
-    out: Path | None = Field(default=None, description="Output folder; STEM.dub beside the video when not given.")
+    out: Place | None = Field(
+        default=None, description="Output folder, or its URL (s3://...); STEM.dub beside the video when not given."
+    )
     force: bool = Field(default=False, description="Replace a dub that is already there.")
     lines: tuple[int, ...] = Field(default=(), description="Make only these lines of the finished dub anew.")
     audio: Path | None = Field(

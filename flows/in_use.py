@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from stages import fetched
 from stages.artifacts import SourceVideo
 from stages.errors import InputError
 from stages.media import printable
@@ -19,20 +20,23 @@ NAME = "in-use.lock"
 def in_use(work: Path, video: SourceVideo) -> Iterator[None]:
     """Keep everything that the work folder holds of ``video`` for as long as a run goes on, also between its stages.
 
+    Of videos that were fetched by URL it keeps all.
+
     Raises:
         InputError: the work folder cannot be written to.
     """
-    folder = Store(work, video).folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / NAME).open("a")
-    except OSError as error:
-        shown = printable(work)
-        raise InputError(
-            f"the work folder {shown} cannot be written to ({error.strerror}); use --work OTHER."
-        ) from error
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_SH)
+    folders = [Store(work, video).folder, *([] if video.url is None else [work / fetched.FOLDER])]
+    with ExitStack() as held:
+        for folder in folders:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                handle = held.enter_context((folder / NAME).open("a"))
+            except OSError as error:
+                shown = printable(work)
+                raise InputError(
+                    f"the work folder {shown} cannot be written to ({error.strerror}); use --work OTHER."
+                ) from error
+            fcntl.flock(handle, fcntl.LOCK_SH)
         yield
 
 

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from flows.approve import Approvals, Question, WaitingError, stop, was_agreed
+from flows.asked import REVIEW
 from flows.finished import Rerun, check_rerun
 from flows.fits import check_fits
 from flows.history import Task, read_task, remember, task_of
 from flows.options import Stop
+from flows.output import Output, Place, local_video, naming, open_output
 from language_packs import Packs
-from stages import lipsync, models, pipeline
+from stages import lipsync, manifest, models, pipeline
 from stages.artifacts import Artifact, SourceVideo
 from stages.corrections import corrections_file, read_corrections
 from stages.deliver import Delivery, check_place, deliver, unchanged
+from stages.deliver.stems import stem_names
 from stages.edits import edits_file, read_edits
 from stages.errors import InputError
 from stages.languages import normalise_tag
@@ -56,12 +59,14 @@ class Job:
     """The speakers as a person left them."""
     approve: tuple[Stop, ...] = ()
     """Where a person is waited for."""
+    output: Output | None = None
+    """What ``out`` stands for, if it is a URL."""
 
 
 def check(
-    video: Path,
+    video: Place,
     targets: list[str],
-    out: Path | None,
+    out: Place | None,
     settings: Settings,
     force: bool,
     lines: tuple[int, ...] = (),
@@ -72,13 +77,16 @@ def check(
 ) -> Job:
     """Check everything that can be checked before any work is done; ``audio`` takes the place of the video's own sound.
 
+    A video that is given by URL is fetched, and what a person wrote in an output folder that is.
+
     ``lines`` names those of a finished dub that are made anew; none: the whole dub is made. ``exports`` names files
     to write for translators' programs (:data:`stages.translate.exchange.EXPORTS`), ``approve`` where the run
     waits for a person.
 
     Raises:
         InputError: the video, a language, a pair, an edit, a line or the output folder cannot be used, or the run
-            cannot fit into the memory or on a disk.
+            cannot fit into the memory or on a disk; the shared store, or another place at a URL, refuses.
+        PassingError: such a place cannot be reached.
         PackError: no language pack serves a target language, or one is wrong.
         MissingEngineError: a model is missing or damaged, or a translator is not installed.
     """
@@ -91,41 +99,48 @@ def check(
         raise InputError("--approve and --line: lines are made anew without waiting for anybody; give one of them.")
     settings.limits.check([stage.name for stage in pipeline.STAGES])
     check_shared(settings.shared_store)
-    opened = open_inputs(video, audio, settings.ingest)
-    folder = out or Path(f"{video.stem}.dub")
-    written = Written(
-        read_corrections(corrections_file(folder, video.stem)),
-        {tag: read_edits(edits_file(folder, video.stem, tag)) for tag in tags},
-    )
-    speakers = read_speakers(speakers_file(folder, video.stem))
-    rerun = None
-    if lines:
-        rerun = check_rerun(opened, tags, folder, settings, written, lines, speakers)
-        settings = rerun.settings
-    source = settings.transcribe.language
-    packs = Packs(settings.packs)
-    for tag in tags:
-        packs.load(tag)
-        check_pair(source, tag, settings.translate)
-        check_speaks(settings.synthesize, tag)
-    lipsync.check(settings.lipsync, lines)
-    check_references(settings.glossary, settings.memories, source, tags)
-    check_exports(exports, folder, video.stem, tags, settings.memories)
-    unasked = [tag for tag in tags if not (approve and was_agreed(folder, video.stem, tag))]
-    goes_on = Store(settings.work, opened).is_begun(folder, tags)
-    check_place(folder, video.stem, tuple(unasked), force or goes_on or rerun is not None)
-    needed = dict.fromkeys(
-        name
-        for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES)
-        for name in stage.models_for(getattr(settings, stage.config))
-    )
-    for name in needed:
-        models.find(name)
-        if settings.commercial:
-            models.check_commercial(name)
-    if rerun is None:
-        check_fits(opened, tags, settings, folder, read_task(opened, settings.still, settings.diarize.speakers))
-    return Job(opened, tags, settings, folder, written, rerun, stems, exports, speakers, approve)
+    for tag in tags if not lines else ():  # a dub's own settings may name other packs
+        Packs(settings.packs).load(tag)
+    path, url = local_video(video, settings.work, settings.limits, settings.ingest.max_size_mb)
+    with naming(path, url):
+        opened = open_inputs(path, audio, settings.ingest).model_copy(update={"url": url})
+    output = open_output(out or f"{path.stem}.dub", path.stem, settings.work, settings.limits)
+    with naming(output.folder, output.url):
+        stem, folder = path.stem, output.folder
+        written = Written(
+            read_corrections(corrections_file(folder, stem)),
+            {tag: read_edits(edits_file(folder, stem, tag)) for tag in tags},
+        )
+        speakers = read_speakers(speakers_file(folder, stem))
+        rerun = None
+        if lines:
+            rerun = check_rerun(opened, tags, folder, settings, written, lines, speakers)
+            settings = rerun.settings
+        source = settings.transcribe.language
+        packs = Packs(settings.packs)
+        for tag in tags:
+            packs.load(tag)
+            check_pair(source, tag, settings.translate)
+            check_speaks(settings.synthesize, tag)
+        lipsync.check(settings.lipsync, lines)
+        check_references(settings.glossary, settings.memories, source, tags)
+        check_exports(exports, folder, stem, tags, settings.memories)
+        unasked = [tag for tag in tags if not (approve and was_agreed(folder, stem, tag))]
+        goes_on = Store(settings.work, opened).is_begun(folder, tags) or output.is_begun(mark_of(opened, tags))
+        check_place(folder, stem, tuple(unasked), force or goes_on or rerun is not None, output.names)
+        stems = stems or any(name in output.names for tag in tags for name in stem_names(stem, tag).values())
+        needed = dict.fromkeys(
+            name
+            for stage in (*pipeline.SHARED_STAGES, *pipeline.LANGUAGE_STAGES)
+            for name in stage.models_for(getattr(settings, stage.config))
+        )
+        for name in needed:
+            models.find(name)
+            if settings.commercial:
+                models.check_commercial(name)
+        if rerun is None:
+            check_fits(opened, tags, settings, folder, read_task(opened, settings.still, settings.diarize.speakers))
+        return Job(opened, tags, settings, folder, written, rerun, stems, exports, speakers, approve, output)
 
 
 @dataclass
@@ -190,12 +205,40 @@ def translate(
     Raises:
         WaitingError: a person is waited for; raised when all other languages are done.
     """
-    if job.rerun is not None:
-        yield _translate_again(job, job.rerun, run, runs_for)
-        return
+    output, mark = job.output or Output(job.out), mark_of(job.video, job.targets)
+
+    def shown_and_paused(question: Question) -> None:
+        output.put()
+        pause(question)
+
+    with naming(job.out, output.url):
+        output.begin(mark)
+        try:
+            if job.rerun is not None:
+                yield output.delivered(_translate_again(job, job.rerun, run, runs_for))
+            else:
+                yield from map(output.delivered, _translate(job, run, runs_for, shown_and_paused))
+        except WaitingError:
+            output.put()
+            raise
+        output.end(mark, tuple(f"{REVIEW}/{target}/{job.video.path.stem}." for target in job.targets))
+
+
+def mark_of(video: SourceVideo, targets: tuple[str, ...]) -> str:
+    """Return the name of what marks, in an output folder at a URL, that a job is at work."""
+    return f".dubwright-begun-{manifest.digest([video.digest, *targets])[:12]}"
+
+
+def _translate(
+    job: Job,
+    run: pipeline.RunStage,
+    runs_for: Callable[[str], list[StageRun]],
+    pause: Callable[[Question], None],
+) -> Iterator[Delivery]:
     stem = job.video.path.stem
     store = Store(job.settings.work, job.video)
-    store.begin(job.out, job.targets)
+    if is_here := job.output is None or job.output.url is None:
+        store.begin(job.out, job.targets)
     review = Approvals(job.out, stem, job.approve, job.written, job.speakers, pause)
     shared = pipeline.prepare(run, job.video, job.targets, job.settings, job.speakers, review)
     write_speakers(speakers_file(job.out, stem), job.speakers, shared.diarization)
@@ -220,7 +263,8 @@ def translate(
         yield made.delivery
     if waiting:
         raise WaitingError(waiting)
-    store.end(job.out, job.targets)
+    if is_here:
+        store.end(job.out, job.targets)
 
 
 def _delivered(folder: Path, job: Job, shared: pipeline.Shared, dub: pipeline.Dub, runs: list[StageRun]) -> Delivery:

@@ -26,6 +26,13 @@ class Stop(StrEnum):
     DUB = "dub"
 
 
+Video = Annotated[
+    str,
+    typer.Argument(
+        metavar="VIDEO", help="The video, or a portrait (PNG, JPEG) with --audio; only read. A path, or s3://..."
+    ),
+]
+Out = Annotated[str | None, typer.Option("--out", metavar="DIR", help="Output folder: a path, or s3://... [STEM.dub].")]
 Approve = Annotated[
     list[Stop] | None,
     typer.Option(

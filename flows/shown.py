@@ -98,9 +98,9 @@ def dub(delivery: Delivery) -> None:
         )
         create_link_artifact(
             key=_slug("dub", name, tag),
-            link=delivery.video.absolute().as_uri(),
+            link=_link(delivery, delivery.video),
             link_text=printable(Path(delivery.video.name)),
-            description=f"The dub {title}, on the machine that ran it",
+            description=f"The dub {title}" + (", on the machine that ran it" if delivery.url is None else ""),
         )
 
 
@@ -126,7 +126,8 @@ def report(delivery: Delivery) -> str:
     }  # fmt: skip
     rows = [f"| {name} | {value} |" for name, value in figures.items()]
     links = [
-        f"- [{name}](<{path.absolute().as_uri()}>): `{printable(path.absolute())}`" for name, path in files.items()
+        f"- [{name}](<{_link(delivery, path)}>): `{printable(delivery.shown(path.absolute()))}`"
+        for name, path in files.items()
     ]
     flagged = [f"- line {line['id']}: {_cell(', '.join(line['flags']))}" for line in content["lines"] if line["flags"]]
     left = [
@@ -137,6 +138,10 @@ def report(delivery: Delivery) -> str:
     parts += [["", "## Files", "", *links]]
     parts += [["", "## For a person", "", *flagged, *left]] if flagged or left else []
     return "\n".join(line for part in parts for line in part) + "\n"
+
+
+def _link(delivery: Delivery, file: Path) -> str:
+    return file.absolute().as_uri() if delivery.url is None else delivery.shown(file)
 
 
 def _row(line: dict[str, Any]) -> dict[str, Any]:

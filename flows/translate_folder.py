@@ -44,7 +44,7 @@ def translate_folder(
     """
 
     def dub(video: Path, targets: list[str], out: Path) -> None:
-        translate_video(video, targets, Options(**choices.model_dump(), out=out, force=True))
+        translate_video(str(video), targets, Options(**choices.model_dump(), out=str(out), force=True))
 
     try:
         outcomes = sweep(inbox, outbox, target_languages, dub, quiet_s)

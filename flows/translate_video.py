@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from flows import job, shown
 from flows.asked_in_prefect import ask
 from flows.failures import EXPECTED, failed
-from flows.forms import Language, Options
+from flows.forms import Language, Options, Place
 from flows.in_use import in_use
 from flows.spread import spreading
 from flows.tasks import TaskRunner
@@ -29,13 +29,14 @@ def _run_name() -> str:
 
 
 @flow(name="translate_video", flow_run_name=_run_name, persist_result=False)
-def translate_video(video: Path, target_languages: list[Language], options: Options = Options()) -> list[Delivery]:  # noqa: B008
+def translate_video(video: Place, target_languages: list[Language], options: Options = Options()) -> list[Delivery]:  # noqa: B008
     """Dub a video into other languages: the same speakers, matched voices, lips that move as the language moves them.
 
     Returns where the dubs lie. An expected error is raised, and its one line is the message of the failed run.
 
     Args:
-        video: The video, or a portrait (PNG, JPEG) with the option audio; only read. An absolute path.
+        video: The video, or a portrait (PNG, JPEG) with the option audio; only read. An absolute path, or
+            a URL (s3://bucket/lecture.mp4).
         target_languages: Languages to dub into. They share everything that can be shared.
         options: What can be chosen; every one has a default.
     """
@@ -46,12 +47,12 @@ def translate_video(video: Path, target_languages: list[Language], options: Opti
         return stands_for
 
 
-def _dubs(video: Path, target_languages: list[str], options: Options) -> list[Delivery]:
+def _dubs(video: str, target_languages: list[str], options: Options) -> list[Delivery]:
     chosen = settings.load(options.profile, options.overrides)
     checked = job.check(
         video,
         target_languages,
-        options.out or video.with_name(f"{video.stem}.dub"),  # a worker's own folder may be gone after the run
+        options.out or _beside(video),  # a worker's own folder may be gone after the run
         chosen,
         options.force,
         options.lines,
@@ -69,3 +70,8 @@ def _dubs(video: Path, target_languages: list[str], options: Options) -> list[De
             shown.dub(delivery)
             made.append(delivery)
     return made
+
+
+def _beside(video: str) -> str:
+    folder, slash, name = video.rpartition("/")
+    return f"{folder}{slash}{Path(name).stem}.dub"

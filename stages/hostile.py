@@ -96,7 +96,7 @@ def list_kind(path: Path) -> str | None:
     return None
 
 
-def check_limit(path: Path, unit: str, value: float, name: str, most: float) -> None:
+def check_limit(path: Path | str, unit: str, value: float, name: str, most: float) -> None:
     """Refuse what exceeds ``ingest.max_<name>``.
 
     Raises:

@@ -28,6 +28,8 @@ class LimitsConfig(Record):
     first_wait_s: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     """Before it is tried again the first time; each further wait is twice as long."""
 
+    url_schemes: tuple[str, ...] = ("s3",)
+    """What a video or an output folder may be given by, beside a path; another ``scheme://`` is taken for a path."""
     answer_s: Seconds = 7 * 24 * 3600.0
     """How long a run in Prefect waits for a person; then it fails, and the next one asks again."""
 

@@ -142,7 +142,7 @@ class RemoteFolder:
             files, root = fsspec.core.url_to_fs(self.url, **_SCHEMES[scheme])
         except ImportError as error:
             raise MissingEngineError(
-                f"{self.url} needs a package that is not installed ({error}); run: pip install 'dubwright[{scheme}]'"
+                f'{self.url} needs a package that is not installed ({error}); run: pip install "dubwright[{scheme}]"'
             ) from error
         return files, f"{root.rstrip('/')}/{name}" if name else root
 

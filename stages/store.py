@@ -12,8 +12,6 @@ put there.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import functools
 import shutil
 import time
@@ -23,23 +21,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-import av.error
-import soundfile
-
 from stages import child, engines, manifest, models
 from stages.artifacts import Artifact, Record, SourceVideo
 from stages.devices import Turn, hold
 from stages.engines import Engine
 from stages.errors import InputError
+from stages.fetched import fetch_video
 from stages.hostile import printable
 from stages.limits import LimitsConfig
 from stages.progress import Progress
 from stages.shared_store import SharedStore
+from stages.work_folder import complete, disk_errors, locked, scratch_of
 
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
-_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
-_REFUSED_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG}
-_NEARLY_FULL_BYTES = 1 << 20
 _NEARLY_DONE = 0.99
 
 
@@ -132,7 +126,7 @@ class Store:
         """
         key = _key(stage, inputs, config)
         name = self._name(stage, language, key)
-        with _disk_errors(self.root), self._locked_place(name) as (place, lock):
+        with disk_errors(self.root), self._locked_place(name) as (place, lock):
             found = self._found(name, key)
             from_store = found is not None
             if found is None:
@@ -156,7 +150,7 @@ class Store:
         name = self._name(stage, language, key)
         if self.shared is None and not (self.root / name).is_dir():
             return None
-        with _disk_errors(self.root), self._locked_place(name) as (place, _):
+        with disk_errors(self.root), self._locked_place(name) as (place, _):
             found = self._found(name, key)
         if found is None or found["version"] != stage.version:
             return None
@@ -175,22 +169,50 @@ class Store:
         made_in = artifact.folder
         if made_in is None or made_in.is_dir():
             return artifact
+        return artifact.at(self._brought(made_in, artifact.files_digest), artifact.files_digest)
+
+    def brought_video(self, video: SourceVideo) -> SourceVideo:
+        """Return the video, or the clip made of it, with its file on this machine, and so the sound given to it.
+
+        Where the file is here nothing is done; else it is fetched by its URL, or as a stage's result.
+
+        Raises:
+            InputError: it is nowhere to be found, or is another one now; a place refuses.
+            PassingError: a place cannot be reached.
+        """
+        path, sound = video.path, video.sound and self.brought_video(video.sound)
+        if path.is_file():
+            return video.model_copy(update={"sound": sound})
+        if video.url is not None:
+            path = fetch_video(video.url, self.root)
+        elif self.folder.name in path.parts:
+            path = self._brought(path.parent, None) / path.name
+        else:
+            raise InputError(
+                f"{printable(path)} is not on this machine; give the video by URL, or on a disk that all share."
+            )
+        if manifest.sha256(path) != video.sha256:
+            raise InputError(f"{printable(video.url or path)} has changed since the run began; start it again.")
+        return video.model_copy(update={"path": path, "sound": sound})
+
+    def _brought(self, made_in: Path, files_digest: str | None) -> Path:
+        """Return where a stage's folder of any work folder lies in this one."""
         parts, video = made_in.parts, self.folder.name
         if video not in parts:
             raise InputError(
                 f"{printable(made_in)} was not made of this video ({video}), so it cannot be brought here."
             )
         name = "/".join(parts[len(parts) - 1 - parts[::-1].index(video) :])
-        with _disk_errors(self.root), self._locked_place(name) as (place, _):
+        with disk_errors(self.root), self._locked_place(name) as (place, _):
             found = self._found(name, place.name)
-        if found is None or manifest.files_digest(found) != artifact.files_digest:
+        if found is None or files_digest not in (None, manifest.files_digest(found)):
             raise InputError(
                 f"{printable(made_in)} is not on this machine, nor is {name} in "
                 + (f"the shared store {self.shared.url}" if self.shared else "a shared store, for none is set")
                 + "; set shared_store to one place for all machines (docs/many-machines.md), or give them one work "
                 "folder on a shared disk."
             )
-        return artifact.at(place, artifact.files_digest)
+        return place
 
     def _name(self, stage: Stage, language: str | None, key: str) -> str:
         """Return where a stage's folder lies, in any work folder and in the shared store."""
@@ -200,15 +222,15 @@ class Store:
     def _locked_place(self, name: str) -> Iterator[tuple[Path, IO[str]]]:
         place = self.root / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(place.with_name(f"{place.name}.lock")) as lock:
+        with locked(place.with_name(f"{place.name}.lock")) as lock:
             yield place, lock
 
     def _found(self, name: str, key: str) -> dict[str, Any] | None:
         """Return the manifest of a finished folder that is here now: it was, or was fetched. Its lock is held."""
         place = self.root / name
-        found = _complete(place, key)
+        found = complete(place, key)
         if found is None and self.shared is not None:
-            with _scratch_of(place) as scratch:
+            with scratch_of(place) as scratch:
                 found = self.shared.fetch(name, key, scratch)
                 if found is not None:
                     scratch.rename(place)
@@ -220,7 +242,7 @@ class Store:
         Raises:
             InputError: the disk is full, or the folder cannot be written to.
         """
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._mark(out, targets).touch()
 
@@ -243,9 +265,9 @@ class Store:
         """
         name = manifest.digest([str(self.folder.resolve()), str(out.resolve()), target])[:12]
         lock, scratch = self.folder / "deliver" / target / f"{name}.lock", out / f".dubwright-{name}"
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             lock.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(lock):
+        with locked(lock):
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             try:
@@ -264,7 +286,7 @@ class Store:
         progress: Progress,
     ) -> dict[str, Any]:
         started = time.perf_counter()
-        with _scratch_of(place) as scratch:
+        with scratch_of(place) as scratch:
             artifact = self._work(stage, inputs, config, scratch, lock, progress)
             made = {
                 "stage": stage.name,
@@ -306,7 +328,7 @@ class Store:
 
 def _watching_disk(function: Callable[..., Record], root: Path, *arguments: Any) -> Record:
     """Do a stage's work in a child process."""
-    with _disk_errors(root):
+    with disk_errors(root):
         return function(*arguments)
 
 
@@ -323,63 +345,3 @@ def _key(stage: Stage, inputs: tuple[Any, ...], config: Record) -> str:
 
 def _bound(kind: type[ArtifactT], found: dict[str, Any], place: Path) -> ArtifactT:
     return kind.model_validate(found["artifact"]).at(place, manifest.files_digest(found))
-
-
-@contextmanager
-def _scratch_of(place: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``place``, whose lock is held, to be renamed to it; else it is removed."""
-    scratch = place.with_name(f".{place.name}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left; the lock says nobody is writing it
-    scratch.mkdir()
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _complete(place: Path, key: str) -> dict[str, Any] | None:
-    """Return the manifest of a finished, undamaged folder; anything else there is removed."""
-    try:
-        found = manifest.parsed((place / manifest.NAME).read_bytes(), key)
-    except (FileNotFoundError, NotADirectoryError):
-        found = None
-    if found is not None and all(_is_intact(place / name, digest) for name, digest in found["files"].items()):
-        return found
-    if place.is_dir():
-        shutil.rmtree(place)
-    else:
-        place.unlink(missing_ok=True)
-    return None
-
-
-def _is_intact(file: Path, digest: str) -> bool:
-    return file.is_file() and manifest.sha256(file) == digest
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[IO[str]]:
-    with file.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield handle
-
-
-@contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk, however a library reports it, or one that cannot be used, into one clear line."""
-    try:
-        yield
-    except (OSError, av.error.FFmpegError, soundfile.LibsndfileError) as error:
-        number = getattr(error, "errno", None)
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        free_bytes = shutil.disk_usage(existing).free
-        if number in _FULL_ERRNOS or free_bytes < _NEARLY_FULL_BYTES:
-            raise InputError(
-                f"the disk of the work folder {folder} is full; free some space (or use --work OTHER) and run the "
-                "same command again: finished stages are kept."
-            ) from error
-        if number in _REFUSED_ERRNOS and str(getattr(error, "filename", None) or folder).startswith(str(folder)):
-            raise InputError(
-                f"the work folder {folder} cannot be used as it is: {error}. See to its permissions and limits, or use "
-                "--work OTHER; finished stages are kept."
-            ) from error
-        raise

@@ -13,6 +13,8 @@ class SourceVideo(Record):
 
     path: Path
     sha256: str
+    url: str | None = None
+    """Where it was fetched from."""
     sound: SourceVideo | None = None
     """A file whose sound takes the place of its own."""
     made_of: str | None = None

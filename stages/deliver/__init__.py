@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import field_serializer
 
 from language_packs import Packs, SubtitleRules
 from stages.artifacts import Record, SourceVideo
@@ -37,12 +39,28 @@ class Delivery(Record):
     """Voice, background and dub, where they were asked for."""
     content: dict[str, Any]
     """The report itself."""
+    url: str | None = None
+    """Where the output folder was given by URL: there the files lie, and no more where they were written."""
     unchanged_lines: tuple[int, ...] = ()
     """Lines that were asked for and came out as they were: then nothing was written."""
 
+    def shown(self, file: Path) -> str:
+        """Return where one of the files lies: its path, or its URL."""
+        return str(file) if self.url is None else f"{self.url}/{file.name}"
 
-def check_place(folder: Path, stem: str, targets: tuple[str, ...], force: bool) -> None:
-    """Check that the dubs can be written, before any work.
+    @field_serializer("video", "subtitles", "subtitles_vtt", "subtitles_ass", "source_subtitles", "report", "visemes")
+    def _as_shown(self, file: Path) -> str:
+        return self.shown(file)
+
+    @field_serializer("stems")
+    def _all_as_shown(self, files: tuple[Path, ...]) -> list[str]:
+        return [self.shown(file) for file in files]
+
+
+def check_place(
+    folder: Path, stem: str, targets: tuple[str, ...], force: bool, elsewhere: Collection[str] = ()
+) -> None:
+    """Check that the dubs can be written, before any work; ``elsewhere`` are names of files that the folder stands for.
 
     Raises:
         InputError: the folder cannot be made or written to, or holds a dub already and ``force`` is not given.
@@ -54,7 +72,8 @@ def check_place(folder: Path, stem: str, targets: tuple[str, ...], force: bool) 
             pass
     except OSError as error:
         raise InputError(f"{shown} cannot be written to ({error.strerror}); give another folder with --out.") from error
-    held = [tag for tag in targets if (folder / f"{stem}.{tag}.mp4").exists()]
+    names = {tag: f"{stem}.{tag}.mp4" for tag in targets}
+    held = [tag for tag, name in names.items() if name in elsewhere or (folder / name).exists()]
     if held and not force:
         raise InputError(
             f"{shown} already holds this video's dub in {', '.join(held)}; add --force to replace it, or give another "

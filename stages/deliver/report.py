@@ -34,7 +34,7 @@ def report(
         "schema": SCHEMA,
         "source": {
             "file": shared.media.file_name,
-            "path": str(video.path.absolute()),
+            "path": video.url or str(video.path.absolute()),
             "sha256": video.sha256,
             "sound": None
             if video.sound is None
