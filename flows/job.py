@@ -191,16 +191,18 @@ class Waiting:
     questions: tuple[Question, ...]
 
 
+InTurn = Callable[[Callable[[str], Made | Waiting], Sequence[str]], Iterable[Made | Waiting]]
+"""Does something for every language, as ``map`` does; it need not be one after the other."""
+
+
 def translate(
     job: Job,
     run: pipeline.RunStage,
     runs_for: Callable[[str], list[StageRun]],
     pause: Callable[[Question], None] = stop,
-    in_turn: Callable[[Callable[[str], Made | Waiting], Sequence[str]], Iterable[Made | Waiting]] = map,
+    in_turn: InTurn = map,
 ) -> Iterator[Delivery]:
-    """Dub the video into every target language and yield each as soon as it lies in the output folder.
-
-    ``in_turn`` does what ``map`` does, and need not do it one after the other.
+    """Dub the video into every target language and yield each, in their order, when it lies in the output folder.
 
     Raises:
         WaitingError: a person is waited for; raised when all other languages are done.
@@ -217,7 +219,7 @@ def translate(
             if job.rerun is not None:
                 yield output.delivered(_translate_again(job, job.rerun, run, runs_for))
             else:
-                yield from map(output.delivered, _translate(job, run, runs_for, shown_and_paused))
+                yield from map(output.delivered, _translate(job, run, runs_for, shown_and_paused, in_turn))
         except WaitingError:
             output.put()
             raise
@@ -234,6 +236,7 @@ def _translate(
     run: pipeline.RunStage,
     runs_for: Callable[[str], list[StageRun]],
     pause: Callable[[Question], None],
+    in_turn: InTurn,
 ) -> Iterator[Delivery]:
     stem = job.video.path.stem
     store = Store(job.settings.work, job.video)

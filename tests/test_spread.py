@@ -79,7 +79,7 @@ def standing(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     found = Standing(f"tcp://127.0.0.1:{port}", tmp_path_factory.mktemp("standing"))
-    dask, here = [sys.executable, "-m", "dask"], ["--host", "127.0.0.1", "--no-dashboard"]
+    dask, here = [sys.executable, "-m", "dask"], ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
     scheduler = [*dask, "scheduler", "--port", str(port), *here]
     worker = [*dask, "worker", found.address, "--nthreads", "1", "--memory-limit", "0", *here]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": found.folder}
@@ -112,6 +112,7 @@ def test_languages_and_parts_go_on_at_the_same_time(server: Server, tmp_path: Pa
     workers = {pid for _, pid, _ in told["made"]}
     assert len(workers) == 2 and told["here"] not in workers
     assert sorted(map(str, told["runs"])) == sorted(["['meet', 'pt-BR']", "['meet', 'es']", *["['meet', None]"] * 2])
+    assert told["listening"] == ["127.0.0.1"]
     assert gone(list(workers), within_s=5), "the cluster ends with the run"
     tasks = server.post("/task_runs/filter", {"flows": {"name": {"any_": ["spread"]}}})
     assert isinstance(tasks, list)
