@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from flows.approve import Approvals, Question, WaitingError, stop, was_agreed
@@ -191,25 +191,33 @@ class Waiting:
     questions: tuple[Question, ...]
 
 
+InTurn = Callable[[Callable[[str], Made | Waiting], Sequence[str]], Iterable[Made | Waiting]]
+"""Does something for every language, as ``map`` does; it need not be one after the other."""
+
+
 def translate(
     job: Job,
     run: pipeline.RunStage,
     runs_for: Callable[[str], list[StageRun]],
     pause: Callable[[Question], None] = stop,
-    in_turn: Callable[[Callable[[str], Made | Waiting], Sequence[str]], Iterable[Made | Waiting]] = map,
+    in_turn: InTurn = map,
 ) -> Iterator[Delivery]:
-    """Dub the video into every target language and yield each as soon as it lies in the output folder.
-
-    ``in_turn`` does what ``map`` does, and need not do it one after the other.
+    """Dub the video into every target language and yield each, in their order, when it lies in the output folder.
 
     Raises:
         WaitingError: a person is waited for; raised when all other languages are done.
     """
     output, mark = job.output or Output(job.out), mark_of(job.video, job.targets)
+    placing = Lock()  # what lies in the output folder is put elsewhere only while no language writes there
 
     def shown_and_paused(question: Question) -> None:
-        output.put()
+        with placing:
+            output.put()
         pause(question)
+
+    def put(delivery: Delivery) -> Delivery:
+        with placing:
+            return output.delivered(delivery)
 
     with naming(job.out, output.url):
         output.begin(mark)
@@ -217,7 +225,7 @@ def translate(
             if job.rerun is not None:
                 yield output.delivered(_translate_again(job, job.rerun, run, runs_for))
             else:
-                yield from map(output.delivered, _translate(job, run, runs_for, shown_and_paused, in_turn))
+                yield from map(put, _translate(job, run, runs_for, shown_and_paused, in_turn, placing))
         except WaitingError:
             output.put()
             raise
@@ -234,7 +242,8 @@ def _translate(
     run: pipeline.RunStage,
     runs_for: Callable[[str], list[StageRun]],
     pause: Callable[[Question], None],
-    in_turn: Callable[[Callable[[str], Made | Waiting], Sequence[str]], Iterable[Made | Waiting]],
+    in_turn: InTurn,
+    placing: Lock,
 ) -> Iterator[Delivery]:
     stem = job.video.path.stem
     store = Store(job.settings.work, job.video)
@@ -247,9 +256,15 @@ def _translate(
     def dubbed(target: str) -> Made | Waiting:
         try:
             dub = pipeline.dub(run, shared, target, job.settings, review)
-            export(job.exports, job.out, stem, dub.script)
             runs = runs_for(target)
-            delivered = review.delivered(target, dub, partial(_delivered, job=job, shared=shared, dub=dub, runs=runs))
+
+            def deliver_into(folder: Path) -> Delivery:
+                with placing:
+                    return deliver(folder, job.video, shared, dub, runs, job.settings, job.stems)
+
+            with placing:
+                export(job.exports, job.out, stem, dub.script)
+            delivered = review.delivered(target, dub, deliver_into)
         except WaitingError as error:
             return Waiting(error.questions)
         new = [each for each in runs if each.language == target or target == job.targets[0]]
@@ -266,10 +281,6 @@ def _translate(
         raise WaitingError(waiting)
     if is_here:
         store.end(job.out, job.targets)
-
-
-def _delivered(folder: Path, job: Job, shared: pipeline.Shared, dub: pipeline.Dub, runs: list[StageRun]) -> Delivery:
-    return deliver(folder, job.video, shared, dub, runs, job.settings, job.stems)
 
 
 def _translate_again(

@@ -28,7 +28,9 @@ from stages.artifacts import Artifact, SourceVideo
 from stages.engines import Engine, chosen
 from stages.errors import InputError, MissingEngineError, PassingError
 from stages.fetched import fetch_video
+from stages.manifest import sha256
 from stages.media import printable
+from stages.settings import Settings
 from stages.spread import SpreadConfig
 from stages.store import Stage, StageRun
 
@@ -136,7 +138,8 @@ def on_dask(config: SpreadConfig) -> Iterator[tuple[TaskRunner[Any], tuple[type[
                 "processes": True,
                 "host": _LOOPBACK,
                 "security": True,  # who may talk to a Dask worker may run code there: certificates for this run alone
-                "dashboard_address": f"{_LOOPBACK}:0",  # a free port
+                "dashboard_address": f"{_LOOPBACK}:0",  # a free port; without it these listen to the whole network
+                "worker_dashboard_address": f"{_LOOPBACK}:0",
                 "memory_limit": 0,  # Dask would end a worker for what a model takes; stages have their own way
                 "env": {"OMP_NUM_THREADS": threads},  # Dask's own default is 1, however many cores there are
             }
@@ -187,21 +190,28 @@ def perform(
     work = Path(os.environ[_WORK]) if has_own_folder and _WORK in os.environ else job.settings.work
     runner = Runner(replace(job, settings=job.settings.model_copy(update={"work": work})), shown.watch)
     with in_use(work, job.video):
-        return runner.perform(stage, tuple(_here(each, runner) for each in inputs), language)
+        return runner.perform(stage, tuple(_brought(each, runner) for each in inputs), language)
 
 
-def _here(given: Any, runner: Runner) -> Any:
-    """Return an input of a stage as this machine has it."""
+def _brought(given: Any, runner: Runner) -> Any:
+    """Return a stage's input with its files on this machine."""
     if isinstance(given, Artifact):
         return runner.store.brought(given)
-    if not isinstance(given, SourceVideo):
-        return given
-    if given.url is not None and not given.path.is_file():
-        given = given.model_copy(update={"path": fetch_video(given.url, runner.store.root)})
-    for file in (given.path, *(() if given.sound is None else (given.sound.path,))):
-        if not file.is_file():
-            raise InputError(
-                f"{printable(file)} is not on {socket.gethostname()}, which works for this run; put it on a drive "
-                "that all machines see under the same path, or give it by URL."
-            )
-    return given
+    return _found(given, runner.job.settings) if isinstance(given, SourceVideo) else given
+
+
+def _found(source: SourceVideo, settings: Settings) -> SourceVideo:
+    """Return a video, and its sound, with the paths that they have on this machine."""
+    if source.sound is not None:
+        source = source.model_copy(update={"sound": _found(source.sound, settings)})
+    if source.path.is_file():
+        return source
+    if source.url is None:
+        raise InputError(
+            f"{printable(source.path)} is not on {socket.gethostname()}, which works for this run; put it on a drive "
+            "that all machines see under the same path."
+        )
+    file = fetch_video(source.url, settings.work, settings.ingest.max_size_mb)
+    if sha256(file) != source.sha256:
+        raise InputError(f"{printable(source.url)} was changed while a run was on it; run it again.")
+    return source.model_copy(update={"path": file})

@@ -13,6 +13,7 @@ from typing import Any
 import flows  # noqa: F401  (first: it says how Prefect is set up)
 
 # isort: split
+import psutil
 from prefect import flow
 from spread_stages import Met, die, long_at_first, meet, refuse, some_seconds
 from waiting_stages import script
@@ -45,7 +46,14 @@ def abreast(folder: str, run: TaskRunner, cluster: Cluster) -> Any:
     said = list(cluster.abreast(lambda tag: run(meeting, folder, tag, LANGUAGES, language=tag), LANGUAGES))
     parts = run.each(meeting, [(folder, name, ("x", "y")) for name in ("y", "x")])
     kept = [(each.name, each.pid, each.file("name.txt").read_text()) for each in (*said, *parts)]  # type: ignore
-    return {"made": kept, "runs": [(each.name, each.language) for each in run.runner.runs], "here": os.getpid()}
+    listening = {
+        each.laddr.ip
+        for pid in (os.getpid(), *(pid for _, pid, _ in kept))
+        for each in psutil.Process(pid).net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    }
+    runs = [(each.name, each.language) for each in run.runner.runs]
+    return {"made": kept, "runs": runs, "here": os.getpid(), "listening": list(listening)}
 
 
 def asked(folder: str, run: TaskRunner, cluster: Cluster) -> Any:

@@ -41,6 +41,7 @@ sys.path.append(str(ROOT / "bench"))
 from soak import content  # noqa: E402
 
 FLOW = Path(__file__).with_name("spread_flow.py")
+PATIENCE_S = 240
 DASK = {"DUBWRIGHT_SPREAD__TASK_RUNNER": "dask"}
 
 
@@ -53,7 +54,7 @@ def started(server: Server, name: str, folder: Path, standing: Standing | None =
 
 
 def ended(process: subprocess.Popen[str], code: int) -> None:
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, errors
 
 
@@ -62,7 +63,8 @@ def message(server: Server, state: str) -> list[str]:
 
 
 def pids(folder: Path) -> list[int]:
-    return [int(pid) for pid in until(lambda: (folder / "pids").exists() and (folder / "pids").read_text()).split()]
+    told = until(lambda: (folder / "pids").exists() and (folder / "pids").read_text(), PATIENCE_S)
+    return [int(pid) for pid in told.split()]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def standing(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     found = Standing(f"tcp://127.0.0.1:{port}", tmp_path_factory.mktemp("standing"))
-    dask, here = [sys.executable, "-m", "dask"], ["--host", "127.0.0.1", "--no-dashboard"]
+    dask, here = [sys.executable, "-m", "dask"], ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
     scheduler = [*dask, "scheduler", "--port", str(port), *here]
     worker = [*dask, "worker", found.address, "--nthreads", "1", "--memory-limit", "0", *here]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": found.folder}
@@ -112,6 +114,7 @@ def test_languages_and_parts_go_on_at_the_same_time(server: Server, tmp_path: Pa
     workers = {pid for _, pid, _ in told["made"]}
     assert len(workers) == 2 and told["here"] not in workers
     assert sorted(map(str, told["runs"])) == sorted(["['meet', 'pt-BR']", "['meet', 'es']", *["['meet', None]"] * 2])
+    assert told["listening"] == ["127.0.0.1"]
     assert gone(list(workers), within_s=5), "the cluster ends with the run"
     tasks = server.post("/task_runs/filter", {"flows": {"name": {"any_": ["spread"]}}})
     assert isinstance(tasks, list)
@@ -169,7 +172,7 @@ def test_a_run_that_is_ended_ends_its_cluster_and_what_it_does(
     child, sleeping = pids(tmp_path)
     worker = parent(child)
     run.send_signal(number)
-    run.communicate(timeout=30)
+    run.communicate(timeout=PATIENCE_S)
     assert gone([worker, child, sleeping], within_s=5)
 
 
@@ -177,10 +180,10 @@ def test_on_a_standing_cluster_what_has_begun_is_finished_and_nothing_else_begin
     server: Server, standing: Standing, tmp_path: Path
 ) -> None:
     run = started(server, "queue", tmp_path, standing)
-    until(lambda: all((tmp_path / f"{name}.begun").exists() for name in ("first", "second")))
+    until(lambda: all((tmp_path / f"{name}.begun").exists() for name in ("first", "second")), PATIENCE_S)
     run.terminate()
-    run.communicate(timeout=30)
-    until(lambda: all((tmp_path / f"{name}.done").exists() for name in ("first", "second")))
+    run.communicate(timeout=PATIENCE_S)
+    until(lambda: all((tmp_path / f"{name}.done").exists() for name in ("first", "second")), PATIENCE_S)
     time.sleep(3)
     assert not (tmp_path / "third.begun").exists()
 
