@@ -222,6 +222,14 @@ def frames(
             expected += 1
 
 
+def picture_time_base(video: SourceVideo, media: Media) -> Fraction:
+    """Return the unit of the picture's times in the file, in seconds."""
+    with opened(video.path) as container:
+        unit = container.streams[media.picture.index].time_base
+    assert unit is not None
+    return unit
+
+
 def _origin(container: av.container.InputContainer) -> Fraction:
     """Return the container's start in seconds: time zero of the clip."""
     return Fraction(container.start_time or 0, av.time_base)
