@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 TRACK_VERSION = 8
 FACES_VERSION = 3
-SYNC_VERSION = 20
+SYNC_VERSION = 21
 
 
 class TrackConfig(Record):
