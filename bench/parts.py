@@ -1,7 +1,8 @@
 """What moving the lips in parts costs: ``python -m bench.parts CLIP --seconds 40 --part-s 10``.
 
 The clip is repeated until it is that long, and the largest face driven by a made-up trajectory, in one stage and in
-parts. Printed: seconds, bytes, and the PSNR against the source outside the face's box.
+parts. Printed: seconds of the processor, which other work may share; bytes; the PSNR against the source outside the
+face's box.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def main() -> None:
         clip = prepared(looped(given.clip, folder / "long.mp4", given.seconds), folder)
         config = LipsyncConfig(part_s=given.part_s)
         print(f"{clip.media.picture.frames} frames, {clip.media.picture.end_ms / 1000:.1f} s")
-        for number in range(given.rounds):  # in turn, because other work may share the machine
+        for number in range(given.rounds):
             show("one stage", *in_one(clip, config, folder / f"single{number}"), clip)
             show("in parts", *in_parts(clip, config, folder / f"parts{number}"), clip)
 
@@ -75,28 +76,28 @@ def prepared(path: Path, folder: Path) -> Clip:
 
 
 def in_one(clip: Clip, config: LipsyncConfig, out: Path) -> tuple[float, Picture]:
-    """Return the seconds that one stage takes, and its picture."""
+    """Return the processor's seconds that one stage takes, and its picture."""
     out.mkdir()
-    begun = time.perf_counter()
+    begun = time.process_time()
     picture = lipsync.sync(*clip, config, out, silent)
-    return time.perf_counter() - begun, picture.at(out)
+    return time.process_time() - begun, picture.at(out)
 
 
 def in_parts(clip: Clip, config: LipsyncConfig, out: Path) -> tuple[float, Picture]:
-    """Return the seconds that the plan, the parts one after the other, and the joining take, and the picture."""
+    """Return the processor's seconds that the plan, all parts and the joining take, and the picture."""
     for each in (out, out / "plan", out / "joined"):
         each.mkdir()
-    begun = time.perf_counter()
+    begun = time.process_time()
     plan = lipsync.plan_picture(*clip[1:], config, out / "plan", silent).at(out / "plan")
-    planned = time.perf_counter()
+    planned = time.process_time()
     drawn = []
     for span in plan.parts:
         own = out / str(span[0])
         own.mkdir()
         drawn.append(lipsync.draw_part(*clip[:3], plan, span, config, own, silent).at(own))
-    apart = time.perf_counter()
+    apart = time.process_time()
     picture = lipsync.join_parts(*clip[:3], plan, PictureParts(tuple(drawn)), config, out / "joined", silent)
-    joined = time.perf_counter()
+    joined = time.process_time()
     print(
         f"{len(drawn)} parts from frames {[first for first, _ in plan.parts]}: "
         f"plan {planned - begun:.1f} s, parts {apart - planned:.1f} s, joining {joined - apart:.1f} s"
