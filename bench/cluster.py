@@ -171,13 +171,14 @@ class Cluster:
     environment: dict[str, str]
     storage: Storage
     machines: tuple[Machine, ...]
+    server: tuple[psutil.Process, ...]
     database: Machine
 
     def booked(self) -> tuple[float, float, int]:
         """Return the processor time of the Prefect server and of its database, s, and the stages they know of."""
         server_s, database_s = (
             sum(sum(each.cpu_times()[:2]) for each in processes)
-            for processes in (psutil.Process().children(recursive=True)[:1], self.database.processes())
+            for processes in (self.server, self.database.processes())
         )
         return server_s, database_s, self.ask("task_runs/count")
 
@@ -228,7 +229,9 @@ def cluster(folder: Path, names: Sequence[str], store: str, spread: bool) -> Ite
         shared = stack.enter_context(storage(store, folder))
         port = free_port()
         os.environ |= {"PREFECT_API_DATABASE_CONNECTION_URL": url, "PREFECT_HOME": str(folder / "server")}
+        others = set(psutil.Process().children(recursive=True))
         api = stack.enter_context(server(port))
+        serving = tuple(set(psutil.Process().children(recursive=True)) - others)
         environment = {
             "PREFECT_API_URL": api,
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
@@ -246,7 +249,7 @@ def cluster(folder: Path, names: Sequence[str], store: str, spread: bool) -> Ite
             )
             for name in names
         )  # fmt: skip
-        it = Cluster(api, folder, environment, shared, machines, database)
+        it = Cluster(api, folder, environment, shared, machines, serving, database)
         it.prefect("work-pool", "create", POOL, "--type", "process")
         it.prefect("deploy", "--prefect-file", "configs/prefect.yaml", "--name", "on-demand")
         it.prefect("automation", "create", "--from-file", str(_quick(folder)))
@@ -345,6 +348,7 @@ def _content(file: Path) -> Any:
     if file.name.endswith(".report.json"):
         for name in ("work", "shared_store", "spread"):
             found["settings"].pop(name, None)
+        found["source"].pop("path")
     return found
 
 

@@ -97,7 +97,7 @@ def check(
         raise InputError("--audio gives the sound and --audio-track chooses among the video's own: give one of them.")
     if approve and lines:
         raise InputError("--approve and --line: lines are made anew without waiting for anybody; give one of them.")
-    settings.limits.check([stage.name for stage in pipeline.STAGES])
+    settings.limits.check([*(stage.name for stage in pipeline.STAGES), *pipeline.PARTS])
     check_shared(settings.shared_store)
     for tag in tags if not lines else ():  # a dub's own settings may name other packs
         Packs(settings.packs).load(tag)
@@ -170,8 +170,25 @@ class Runner(pipeline.RunStage):
         return self.store.run(stage, inputs, config, language, self.watch(stage, language))
 
     def runs_for(self, language: str) -> list[StageRun]:
-        """Return the runs that one language's dub is made of."""
-        return [run for run in self.runs if run.language in (None, language)]
+        """Return the runs that one language's dub is made of; a stage that was done in parts is one."""
+        return whole([run for run in self.runs if run.language in (None, language)])
+
+
+def whole(runs: Sequence[StageRun]) -> list[StageRun]:
+    """Return the runs with those that are parts of another stage (:data:`stages.pipeline.PARTS`) added to its own."""
+    own = {name: [run for run in runs if pipeline.PARTS.get(run.name) == name] for name in pipeline.PARTS.values()}
+    return [
+        run.model_copy(
+            update={
+                "seconds": round(sum(each.seconds for each in (run, *own[run.name])), 3),
+                "from_store": all(each.from_store for each in (run, *own[run.name])),
+            }
+        )
+        if own.get(run.name)
+        else run
+        for run in runs
+        if run.name not in pipeline.PARTS
+    ]
 
 
 @dataclass(frozen=True)

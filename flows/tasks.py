@@ -42,16 +42,16 @@ class TaskRunner(pipeline.RunStage):
 
     def each(self, stage: Stage, inputs: Sequence[tuple[Any, ...]], language: str | None = None) -> list[Artifact]:
         """Run one stage on each of many inputs, each as a task; on a cluster all are submitted at once."""
-        tasks = [self._task(stage, one, language) for one in inputs]
+        count = len(inputs)
+        stages = [stage.numbered(number, count) if count > 1 else stage for number in range(1, count + 1)]
+        each = [(self._task(one, given, language), one, given) for one, given in zip(stages, inputs, strict=True)]
         if self.cluster is None:
-            work = partial(self.runner.perform, stage)
-            return [
-                self._kept(as_task(partial(work, one, language))) for as_task, one in zip(tasks, inputs, strict=True)
-            ]
-        there = partial(spread.perform, self.runner.job, self.cluster.has_own_folders, stage)
+            work = self.runner.perform
+            return [self._kept(as_task(partial(work, one, given, language))) for as_task, one, given in each]
+        there = partial(spread.perform, self.runner.job, self.cluster.has_own_folders)
         futures = [
-            self.cluster.runner.submit(as_task, {"work": partial(there, one, language)})
-            for as_task, one in zip(tasks, inputs, strict=True)
+            self.cluster.runner.submit(as_task, {"work": partial(there, one, given, language)})
+            for as_task, one, given in each
         ]
         # A result is let go of as soon as it is here: what is still held Dask makes again when its worker dies.
         return [self._kept(self.cluster.result(futures.pop(0), stage.title)) for _ in inputs]

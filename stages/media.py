@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -44,6 +44,9 @@ _LEAST_RATE_HZ, _MOST_RATE_HZ, _MOST_CHANNELS = 1_000, 768_000, 64
 """Of a sound track. One sample a second would become 48 000."""
 _TRUNCATION_TOLERANCE_S = 1.0
 """A stream that ends this much before its declared end is a damaged file, not a rounded duration."""
+_SAME_TIME_MS = 0.5
+_SEEK_BACK_MS = (0.0, 1000.0, 4000.0, 16000.0)
+"""How far before a frame its key frame is looked for."""
 _SYNC_TOLERANCE = SAMPLE_RATE_HZ // 25
 """Gaps in the sound's time stamps above 40 ms are filled with silence; smaller ones are rounding."""
 
@@ -187,39 +190,86 @@ def frames(
 ) -> Iterator[np.ndarray]:
     """Yield shown (rotated) frames ``first..last`` (inclusive), uint8 BGR (h, w, 3), in presentation order.
 
-    Starts decoding at the key frame before ``first``; a damaged frame repeats its predecessor so that the count holds.
+    Starts decoding at a key frame before ``first``; a damaged frame repeats its predecessor so that the count holds.
     ``tell_decoded`` is called for every frame that was decoded, those before ``first`` included.
     """
     times = np.load(media.file(media.frame_times))
     last = len(times) - 1 if last is None else last
     turns = -media.picture.rotation_deg // 90
+    expected, shown = first, None
+    steps_ms = _SEEK_BACK_MS if first else ()
+    for time_ms, frame in _decoded_from(video, media, float(times[first]), steps_ms, tell_decoded):
+        if time_ms < times[first] - _SAME_TIME_MS:
+            continue
+        upright = bgr_of(frame)
+        shown = np.rot90(upright, turns) if turns else upright
+        while expected <= last and times[expected] <= time_ms + _SAME_TIME_MS:
+            yield np.ascontiguousarray(shown)
+            expected += 1
+        if expected > last:
+            return
+    while shown is not None and expected <= last:
+        yield np.ascontiguousarray(shown)
+        expected += 1
+
+
+def _decoded_from(
+    video: SourceVideo, media: Media, at_ms: float, steps_ms: Sequence[float], tell_decoded: Callable[[], object]
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yield (time in ms, frame) from a key frame at or before ``at_ms`` on.
+
+    ``steps_ms``: how far before it one is looked for, one after the other; then all is decoded from the beginning. A
+    seek may lead behind what is sought: broadcasts have no index, and others go by the time of decoding, which is no
+    help for frames that are shown before a key frame and decoded after it.
+    """
+    for back_ms in steps_ms:
+        with _picture_of(video, media) as (container, stream, origin):
+            assert stream.time_base is not None
+            sought = (Fraction(at_ms - back_ms) * MILLISECOND + origin) / stream.time_base
+            try:
+                container.seek(int(sought), stream=stream, backward=True)
+            except av.error.FFmpegError:  # that far back there is nothing, or nothing can be sought at all
+                break
+            is_whole = False
+            for time_ms, frame in _timed(container, stream, origin, tell_decoded):
+                if not is_whole and frame.key_frame and time_ms > at_ms + _SAME_TIME_MS:
+                    break
+                is_whole |= frame.key_frame
+                if is_whole:
+                    yield time_ms, frame
+            if is_whole:
+                return
+    with _picture_of(video, media) as (container, stream, origin):
+        yield from _timed(container, stream, origin, tell_decoded)
+
+
+@contextmanager
+def _picture_of(
+    video: SourceVideo, media: Media
+) -> Iterator[tuple[av.container.InputContainer, VideoStream, Fraction]]:
     with opened(video.path) as container:
         stream = container.streams[media.picture.index]
         assert isinstance(stream, VideoStream)
-        assert stream.time_base is not None
         stream.thread_type = "AUTO"
-        origin = _origin(container)
-        if first:
-            seconds = Fraction(float(times[first])) * MILLISECOND + origin
-            container.seek(int(seconds / stream.time_base), stream=stream, backward=True)
-        expected, shown = first, None
-        for frame in container.decode(stream):
-            tell_decoded()
-            if frame.pts is None:
-                continue
-            time_ms = float((frame.pts * stream.time_base - origin) * 1000)
-            if time_ms < times[first] - 0.5:
-                continue
-            upright = bgr_of(frame)
-            shown = np.rot90(upright, turns) if turns else upright
-            while expected <= last and times[expected] <= time_ms + 0.5:
-                yield np.ascontiguousarray(shown)
-                expected += 1
-            if expected > last:
-                return
-        while shown is not None and expected <= last:
-            yield np.ascontiguousarray(shown)
-            expected += 1
+        yield container, stream, _origin(container)
+
+
+def _timed(
+    container: av.container.InputContainer, stream: VideoStream, origin: Fraction, tell_decoded: Callable[[], object]
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    assert stream.time_base is not None
+    for frame in container.decode(stream):
+        tell_decoded()
+        if frame.pts is not None:
+            yield float((frame.pts * stream.time_base - origin) * 1000), frame
+
+
+def picture_time_base(video: SourceVideo, media: Media) -> Fraction:
+    """Return the unit of the picture's times in the file, in seconds."""
+    with opened(video.path) as container:
+        unit = container.streams[media.picture.index].time_base
+    assert unit is not None
+    return unit
 
 
 def _origin(container: av.container.InputContainer) -> Fraction:

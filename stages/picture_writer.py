@@ -50,6 +50,14 @@ def picture_groups(times_ms: np.ndarray, cuts: Sequence[int]) -> list[tuple[int,
     return groups
 
 
+def frame_stamps(media: Media, time_base: Fraction) -> list[tuple[int, int]]:
+    """Return when every frame is shown and for how long, in units of ``time_base`` (seconds)."""
+    times = np.load(media.file(media.frame_times))
+    shown = [round(Fraction(float(time)) * MILLISECOND / time_base) for time in times]
+    end = round(media.picture.end_ms * MILLISECOND / time_base)
+    return list(zip(shown, np.diff([*shown, max(end, shown[-1] + 1)]).tolist(), strict=True))
+
+
 class PictureWriter:
     """Encodes frames with exactly the source's frame times (H.264 in MP4, no sound).
 
@@ -99,9 +107,8 @@ class PictureWriter:
             if template.sample_aspect_ratio:
                 encoder.sample_aspect_ratio = template.sample_aspect_ratio
         times = np.load(media.file(media.frame_times))
-        self._pts = [round(Fraction(float(time)) * MILLISECOND / time_base) for time in times]
-        end = round(media.picture.end_ms * MILLISECOND / time_base)
-        self._duration = dict(zip(self._pts, np.diff([*self._pts, max(end, self._pts[-1] + 1)]).tolist(), strict=True))
+        stamps = frame_stamps(media, time_base)
+        self._pts, self._duration = [pts for pts, _ in stamps], dict(stamps)
         self._group_starts = {start for start, _ in picture_groups(times, cuts)}
         self._last = len(times) - 1 if last is None else last
         self._encoder, self._time_base, self._next = encoder, time_base, first

@@ -39,6 +39,9 @@ from stages.artifacts import (
     Mixdown,
     PersonalVisemes,
     Picture,
+    PicturePart,
+    PictureParts,
+    PicturePlan,
     Plan,
     Reading,
     Script,
@@ -138,6 +141,12 @@ LIPSYNC = Stage(
     models=("face-landmarker-v2",),
     engines=lipsync.ENGINES,
 )
+# The same for a long clip: the plan, every part, and the picture that is joined of them.
+PLAN_PICTURE = replace(
+    LIPSYNC, name="lipsync-plan", title="Planning the mouths", function=lipsync.plan_picture, artifact=PicturePlan
+)
+DRAW_PART = replace(LIPSYNC, name="lipsync-part", function=lipsync.draw_part, artifact=PicturePart)
+JOIN_PARTS = replace(LIPSYNC, title="Joining the picture", function=lipsync.join_parts)
 LIPSYNC_TO_VOICES = replace(LIPSYNC, function=lipsync.sync_to_voices)
 MIX = Stage("mix", "Mixing", mix.mix, Mixdown, mix.VERSION, "mix")
 INSPECT = Stage(
@@ -165,6 +174,9 @@ LANGUAGE_STAGES = (TRANSLATE, CAST, FIT, READ, PLAN, SPEAK, ARTICULATE, LIPSYNC,
 STAGES = (*SHARED_STAGES, CORRECT, *LANGUAGE_STAGES)
 """All; corrections are taken over only where there are some."""
 
+PARTS = {stage.name: LIPSYNC.name for stage in (PLAN_PICTURE, DRAW_PART)}
+"""Stages that are a part of another one, and of which: their time is counted as its own."""
+
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 
 
@@ -176,7 +188,9 @@ class RunStage(Protocol):
 
     def each(self, stage: Stage, inputs: Sequence[tuple[Any, ...]], language: str | None = None) -> list[Artifact]:
         """Run ``stage`` on each of many inputs, here one after the other; return the artifacts in the same order."""
-        return [self(stage, *one, language=language) for one in inputs]
+        return [
+            self(stage.numbered(number, len(inputs)), *one, language=language) for number, one in enumerate(inputs, 1)
+        ]
 
 
 @dataclass(frozen=True)
@@ -285,15 +299,26 @@ def dub(run: RunStage, shared: Shared, target: str, settings: Settings, review: 
     plan = step(PLAN, Plan, script, reading, shared.transcript, shared.faces, shared.media)
     speech = step(SPEAK, Speech, script, reading, plan, voices, separation, diarization)
     trajectory = step(ARTICULATE, Trajectory, speech, shared.media, shared.habits, pack)
-    seen = shared.video, shared.media, shared.track, shared.faces, trajectory
-    if lipsync.hears(settings.lipsync):
-        picture = step(LIPSYNC_TO_VOICES, Picture, *seen, speech)
-    else:
-        picture = step(LIPSYNC, Picture, *seen)
+    picture = move_lips(run, shared, target, trajectory, speech, settings)
     mixdown = step(MIX, Mixdown, shared.media, separation, shared.transcript, speech)
     inspection = step(INSPECT, Inspection, script, speech, mixdown)
     figures = step(MEASURE, SoundEvaluation, *_to_measure(shared, voices, speech, mixdown, inspection))
     return Dub(script, voices, plan, speech, trajectory, picture, mixdown, inspection, figures)
+
+
+def move_lips(
+    run: RunStage, shared: Shared, target: str, trajectory: Trajectory, speech: Speech, settings: Settings
+) -> Picture:
+    """Make the picture of one target language: in one stage, or in parts where the clip is long."""
+    step = _Steps(run, target)
+    video, media, track = shared.video, shared.media, shared.track
+    if lipsync.hears(settings.lipsync):
+        return step(LIPSYNC_TO_VOICES, Picture, video, media, track, shared.faces, trajectory, speech)
+    if not lipsync.in_parts(media, settings.lipsync):
+        return step(LIPSYNC, Picture, video, media, track, shared.faces, trajectory)
+    plan = step(PLAN_PICTURE, PicturePlan, media, track, shared.faces, trajectory)
+    drawn = step.each(DRAW_PART, PicturePart, [(video, media, track, plan, span) for span in plan.parts])
+    return step(JOIN_PARTS, Picture, video, media, track, plan, PictureParts(tuple(drawn)))
 
 
 def redub(
@@ -388,3 +413,9 @@ class _Steps:
         artifact = self.run(stage, *inputs, language=self.target)
         assert isinstance(artifact, kind)
         return artifact
+
+    def each(self, stage: Stage, kind: type[ArtifactT], inputs: Sequence[tuple[Any, ...]]) -> list[ArtifactT]:
+        """Run one stage on each of many inputs."""
+        artifacts = self.run.each(stage, inputs, language=self.target)
+        assert all(isinstance(artifact, kind) for artifact in artifacts)
+        return cast(list[ArtifactT], artifacts)

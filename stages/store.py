@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -59,6 +59,10 @@ class Stage:
     """Where its settings choose an engine: what there is to choose from."""
     borrows: Callable[[tuple[Any, ...]], tuple[Engine, Any]] | None = None
     """Its inputs -> another stage's engine that it uses, and the settings of that."""
+
+    def numbered(self, number: int, count: int) -> Stage:
+        """Return this stage as one of ``count`` runs of it, for whoever watches."""
+        return replace(self, title=f"{self.title}, {number} of {count}")
 
     def worker(self, inputs: tuple[Any, ...], config: Any) -> tuple[Engine, Any] | None:
         """Return the engine that does the work, and its settings; None: there is nothing to choose."""

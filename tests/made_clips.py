@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -32,8 +32,10 @@ def sound_of(path: Path, start_s: float, seconds: float) -> np.ndarray:
     return np.pad(piece, (0, count - len(piece)))
 
 
-def write_clip(path: Path, frames: Iterable[np.ndarray], sound: np.ndarray, fps: int) -> Path:
-    """Write a clip whose picture is close to the frames given."""
+def write_clip(
+    path: Path, frames: Iterable[np.ndarray], sound: np.ndarray, fps: int, times_ms: Sequence[int] | None = None
+) -> Path:
+    """Write a clip whose picture is close to the frames given; ``times_ms``: when they are shown, if not evenly."""
     with av.open(f"file:{path}", "w", format="mp4") as out:
         track = out.add_stream("aac", rate=_SOUND_HZ, layout="mono")
         picture = None
@@ -42,8 +44,12 @@ def write_clip(path: Path, frames: Iterable[np.ndarray], sound: np.ndarray, fps:
                 picture = out.add_stream("libx264", rate=fps, options={"crf": "12", "preset": "veryfast"})
                 picture.height, picture.width = bgr.shape[:2]
                 picture.pix_fmt = "yuv420p"
+                if times_ms is not None:
+                    picture.time_base = picture.codec_context.time_base = Fraction(1, 1000)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(bgr), format="bgr24")
             frame.pts, frame.time_base = number, Fraction(1, fps)
+            if times_ms is not None:
+                frame.pts, frame.time_base = times_ms[number], Fraction(1, 1000)
             out.mux(picture.encode(frame))
         assert picture is not None
         out.mux(picture.encode(None))

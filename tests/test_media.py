@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import soundfile
+from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 from conftest import MakeClip, tone
 
@@ -120,6 +122,43 @@ def test_frames_can_be_read_from_the_middle(make_clip: MakeClip, tmp_path: Path)
     assert len(everything) == 50
     part = list(media.frames(video, found, 20, 30))
     assert len(part) == 11 and all((one == other).all() for one, other in zip(part, everything[20:31], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("closed.mp4", "libx264", {"bf": "2"}),
+        ("open.mp4", "libx264", {"bf": "2", "x264-params": "open-gop=1"}),
+        ("closed.ts", "libx264", {"bf": "2"}),
+        ("refreshed.ts", "libx264", {"bf": "2", "intra-refresh": "1"}),
+        ("broadcast.mpg", "mpeg2video", {"bf": "2"}),
+        ("old.avi", "mpeg4", {"bf": "2"}),
+    ],
+)
+def test_whatever_the_container_a_frame_from_the_middle_is_that_frame(
+    name: str, codec: str, options: dict[str, str], sample: Path, tmp_path: Path
+) -> None:
+    with av.open(str(sample)) as source, av.open(str(tmp_path / name), "w") as out:
+        picture = out.add_stream(codec, rate=25, options={"g": "20", **options})
+        sound = out.add_stream("mp2", rate=48_000, layout="stereo")
+        picture.width, picture.height, picture.pix_fmt = 320, 240, "yuv420p"
+        for number, frame in zip(range(60), source.decode(video=0), strict=False):
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            frame.pict_type = PictureType.NONE
+            out.mux(picture.encode(frame))
+        out.mux(picture.encode(None))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 115_200), dtype=np.int16), format="s16", layout="stereo")
+        silence.rate = 48_000
+        resampler = av.AudioResampler("s16", "stereo", 48_000, frame_size=1152)
+        for block in resampler.resample(silence):
+            out.mux(sound.encode(block))
+        out.mux(sound.encode(None))
+    video, found = ingested(tmp_path / name, tmp_path / "a")
+    whole = list(media.frames(video, found))
+    assert len(whole) == 60
+    for first in (1, 2, 19, 20, 21, 37, 38, 39, 40, 58):
+        for number, bgr in enumerate(media.frames(video, found, first, first + 1), start=first):
+            assert np.array_equal(bgr, whole[number]), (first, number)
 
 
 def test_rotation_is_applied(make_clip: MakeClip, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+
 from stages.artifacts.base import Artifact, Record
 from stages.artifacts.heard import Turn
 
@@ -121,6 +124,48 @@ class Redrawn(Record):
     """Drawn and encoded: whole groups of pictures. The packets of all others are those of the picture before."""
     decoded_frames: int
     """Decoded from the source to draw them."""
+
+
+class PicturePlan(Artifact):
+    """What every frame of a long picture must show, decided for the whole clip before any part of it is drawn."""
+
+    crf: int | None
+    """x264's rate factor; None where no mouth is moved."""
+    parts: tuple[tuple[int, int], ...]
+    """First and last frame (inclusive) of every part: successive groups of pictures. None where no mouth is moved."""
+    visemes: dict[int, tuple[Viseme, ...]]
+    """By face id, those that must show a contact."""
+    unsynced: tuple[Unsynced, ...] = ()
+    arrays: str = "plans.npz"
+    """See :mod:`stages.lipsync.planned`."""
+
+
+class PicturePart(Artifact):
+    """A part of a long picture, drawn and encoded apart from all others."""
+
+    first_frame: int
+    last_frame: int
+    """Inclusive."""
+    changed_frames: int
+    """In which the dub's mouth is shown."""
+    video: str = "part.mp4"
+    """As :class:`Picture`'s, these frames alone."""
+    gaps: str = "gaps.npz"
+    """Per face id ``n``: ``gap_iod_n`` float64 (k,), the inner gap that was read in each of its rows within the part;
+    NaN or infinite where none was."""
+
+
+@dataclass(frozen=True)
+class PictureParts:
+    """All parts of a picture, in any order."""
+
+    parts: tuple[PicturePart, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that stands for all of them, whatever their order."""
+        ordered = sorted(self.parts, key=lambda part: part.first_frame)
+        return hashlib.sha256("".join(part.digest for part in ordered).encode()).hexdigest()
 
 
 class Picture(Artifact):

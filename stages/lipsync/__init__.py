@@ -17,6 +17,7 @@ rules. Every pixel outside the mask stays as it was. One module per part:
 ``occlusion departure``   where the face is hidden, and which parts of it (``chart``; ``cover``: laid over the picture)
 ``fallback``              where the mouth is hidden, turned away or too small to be driven
 ``plan render``           where the mouth is driven and how strongly; the frames made
+``parts planned``         a long clip: planned as a whole, drawn and encoded in parts, joined
 ``kept rerun splice``     some lines made anew: the rest of the plan and of the encoded picture stays as it was
 ``feedback``              every drawn mouth tracked again, and drawn anew where it is off
 ``closures``              closing phones tracked again in the result (all figures: :mod:`stages.evaluate`)
@@ -41,6 +42,9 @@ from stages.artifacts import (
     FaceTrack,
     Media,
     Picture,
+    PicturePart,
+    PictureParts,
+    PicturePlan,
     Record,
     Separation,
     SourceVideo,
@@ -58,7 +62,7 @@ if TYPE_CHECKING:
 
 TRACK_VERSION = 8
 FACES_VERSION = 3
-SYNC_VERSION = 20
+SYNC_VERSION = 21
 
 
 class TrackConfig(Record):
@@ -146,6 +150,9 @@ class LipsyncConfig(Record):
     preset: str = "veryfast"
     encoder_threads: int = 2
     """Fixed, because x264's output depends on it."""
+    part_s: float = Field(default=120.0, gt=0)
+    """A longer clip is drawn and encoded in parts of at most about this length, each of them a result of its own; by
+    ``mesh`` alone (:func:`in_parts`). Part of the key, because what x264 makes of the picture depends on it."""
 
 
 _MESH = "mesh"
@@ -166,6 +173,11 @@ ENGINES: Mapping[str, Engine] = {
 def hears(config: LipsyncConfig) -> bool:
     """Return whether the engine goes by the dub's sound."""
     return config.engine != _MESH
+
+
+def in_parts(media: Media, config: LipsyncConfig) -> bool:
+    """Return whether a clip is drawn in parts; engines that go by the sound prepare for the whole clip at once."""
+    return not hears(config) and media.picture.end_ms > 1000 * config.part_s
 
 
 def check(config: LipsyncConfig, lines: tuple[int, ...]) -> None:
@@ -257,6 +269,61 @@ def sync_to_voices(
     from stages.lipsync import render
 
     return render.sync(video, media, track, faces, trajectory, speech, config, out, progress)
+
+
+def plan_picture(
+    media: Media,
+    track: FaceTrack,
+    faces: SpeakerFaces,
+    trajectory: Trajectory,
+    config: LipsyncConfig,
+    out: Path,
+    progress: Progress,
+) -> PicturePlan:
+    """Decide for a whole clip what every frame must show and with which mouths, and in which parts it is drawn."""
+    from stages.lipsync import parts
+
+    return parts.plan_picture(media, track, faces, trajectory, config, out, progress)
+
+
+def draw_part(
+    video: SourceVideo,
+    media: Media,
+    track: FaceTrack,
+    plan: PicturePlan,
+    span: tuple[int, int],
+    config: LipsyncConfig,
+    out: Path,
+    progress: Progress,
+) -> PicturePart:
+    """Draw and encode the frames ``span``, first and last (inclusive), one of the plan's parts; decode no others.
+
+    Raises:
+        MissingEngineError: the landmark model is missing or damaged.
+    """
+    from stages.lipsync import parts
+
+    return parts.draw_part(video, media, track, plan, span, config, out, progress)
+
+
+def join_parts(
+    video: SourceVideo,
+    media: Media,
+    track: FaceTrack,
+    plan: PicturePlan,
+    drawn: PictureParts,
+    config: LipsyncConfig,
+    out: Path,
+    progress: Progress,
+) -> Picture:
+    """Join the parts to what :func:`sync` returns; only packets are copied.
+
+    Raises:
+        InputError: the parts were encoded by different versions of x264.
+    """
+    from stages.lipsync import parts
+
+    return parts.join_parts(video, media, track, plan, drawn, config, out, progress)
 
 
 def resync(

@@ -19,7 +19,8 @@ from stages.lipsync.library import MouthLibrary
 from stages.lipsync.plan import FacePlan
 from stages.lipsync.targets import SpeakerRange
 
-_INDEX = ("rows", "skin", "eyes", "teeth", "places")
+INDEX = ("rows", "skin", "eyes", "teeth", "places")
+"""Names in :meth:`stages.lipsync.library.MouthLibrary.index`."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,6 @@ def save(out: Path, faces: Mapping[int, tuple[FacePlan, MouthLibrary]], gaps_iod
     """Write the plans, the gaps that were read and the libraries' indices to ``out``, where the libraries lie."""
     arrays: dict[str, np.ndarray] = {"faces": np.array(sorted(faces))}
     for face, (plan, library) in faces.items():
-        reach = plan.reach
-        limits = [reach.aperture_95, reach.width_5, reach.width_95, reach.jaw_95]
         own = {
             "target": plan.target,
             "strength": plan.strength,
@@ -51,7 +50,7 @@ def save(out: Path, faces: Mapping[int, tuple[FacePlan, MouthLibrary]], gaps_iod
             "picks": plan.picks,
             "mix": plan.mix,
             "gap_iod": gaps_iod[face],
-            "reach": np.array([*reach.rest, *limits], dtype=np.float64),
+            "reach": reach_array(plan.reach),
             **library.index(),
         }
         arrays |= {f"{name}_{face}": array for name, array in own.items()}
@@ -62,6 +61,18 @@ def load(picture: Picture) -> dict[int, KeptFace]:
     """Return what :func:`save` wrote, by face id."""
     with np.load(picture.file(picture.mouths)) as arrays:
         return {face: _face(arrays, face) for face in arrays["faces"].tolist()}
+
+
+def reach_array(reach: SpeakerRange) -> np.ndarray:
+    """Return a speaker's range as float64 (7,)."""
+    limits = [reach.aperture_95, reach.width_5, reach.width_95, reach.jaw_95]
+    return np.array([*reach.rest, *limits], dtype=np.float64)
+
+
+def range_of(array: np.ndarray) -> SpeakerRange:
+    """Return the range that :func:`reach_array` wrote."""
+    rest, limits = np.split(array, [3])
+    return SpeakerRange(rest, *limits.tolist())
 
 
 def library_name(face: int) -> str:
@@ -79,14 +90,13 @@ def hand_on(earlier: FaceTrack | Picture, name: str, target: Path) -> Path:
 
 
 def _face(arrays: Mapping[str, np.ndarray], face: int) -> KeptFace:
-    rest, limits = np.split(arrays[f"reach_{face}"], [3])
     return KeptFace(
         target=arrays[f"target_{face}"],
         strength=arrays[f"strength_{face}"],
         contacts=arrays[f"contacts_{face}"],
         picks=arrays[f"picks_{face}"],
         mix=arrays[f"mix_{face}"],
-        reach=SpeakerRange(rest, *limits.tolist()),
+        reach=range_of(arrays[f"reach_{face}"]),
         gap_iod=arrays[f"gap_iod_{face}"],
-        index={name: arrays[f"{name}_{face}"] for name in _INDEX},
+        index={name: arrays[f"{name}_{face}"] for name in INDEX},
     )

@@ -7,16 +7,17 @@ moved differ from the source before encoding, and only in the pixels that :func:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 
 from stages import media as video_files
-from stages.artifacts import FaceTrack, Media, Picture, SourceVideo, SpeakerFaces, Speech, Trajectory
+from stages.artifacts import FaceTrack, Media, Picture, SourceVideo, SpeakerFaces, Speech, Trajectory, Unsynced
 from stages.engines import chosen
 from stages.lipsync import ENGINES, LipsyncConfig, hears, kept
 from stages.lipsync.ahead import read_ahead
@@ -52,34 +53,30 @@ def sync(
     progress: Progress,
 ) -> Picture:
     """See :func:`stages.lipsync.sync` and :func:`stages.lipsync.sync_to_voices`."""
-    times_ms = np.load(media.file(media.frame_times))
-    asked, plans = plan_faces(media, track, faces, trajectory, config)
-    left = unsynced(faces, plans, asked, media, config)
-    drawn = {face: plan for face, plan in plans.items() if len(plan.driven_rows())}
-    if not drawn:
+    drawn, left, crf = decided(media, track, faces, trajectory, config)
+    if crf is None:
         progress(1.0)
         return Picture(video=None, changed_frames=0, unsynced=left)
-    is_small = min(float(np.median(plan.face_px[plan.driven_rows()])) for plan in drawn.values()) < SMALL_FACE_PX
-    encode = encoding(config.small_face_crf if is_small else config.crf, config)
+    times_ms = np.load(media.file(media.frame_times))
     cuts = [first for first, _ in track.shots]
-    changed = 0
     begun = _GENERATED_SHARE if hears(config) else 0.0
     scene = Scene(video, media, faces, trajectory, speech, scratch=out)
     with (
         painting(track, drawn, config, kept_in=out) as seen,
         _engine(config)(seen, scene, config, lambda share: progress(begun * share)) as painters,
-        PictureWriter(out / "picture.mp4", video, media, encode, cuts) as writer,
+        PictureWriter(out / "picture.mp4", video, media, encoding(crf, config), cuts) as writer,
     ):
-        gaps_iod = {face: np.full(len(plan.strength), np.nan) for face, plan in drawn.items()}
-        for index, bgr, patches in rendered_frames(video, media, painters):
-            writer.write(bgr)
-            changed += bool(patches)
-            for face, patch in patches.items():
-                gaps_iod[face][drawn[face].states.row(index)] = patch.gap_iod
-            progress(begun + (1 - begun) * (index + 1) / media.picture.frames)
+        gaps_iod = unread(drawn)
+        changed = encode_drawn(
+            rendered_frames(video, media, painters),
+            writer,
+            drawn,
+            gaps_iod,
+            lambda count: progress(begun + (1 - begun) * count / media.picture.frames),
+        )
         kept.save(out, {face: (each.plan, each.painter.library) for face, each in seen.items()}, gaps_iod)
     return Picture(
-        crf=encode.crf,
+        crf=crf,
         changed_frames=changed,
         closures=closures(drawn, gaps_iod, times_ms, config.closed_gap_iod),
         unsynced=left,
@@ -88,6 +85,55 @@ def sync(
 
 def _engine(config: LipsyncConfig) -> MakePainters:
     return chosen(ENGINES, config.engine, "lipsync.engine").make()
+
+
+class Decided(NamedTuple):
+    """What is decided for the whole clip before any mouth is chosen."""
+
+    drawn: dict[int, FacePlan]
+    """By face id, of the faces in which something changes."""
+    unsynced: tuple[Unsynced, ...]
+    crf: int | None
+    """x264's rate factor; None where nothing changes."""
+
+
+def decided(
+    media: Media, track: FaceTrack, faces: SpeakerFaces, trajectory: Trajectory, config: LipsyncConfig
+) -> Decided:
+    """Plan the faces and choose the rate factor."""
+    asked, plans = plan_faces(media, track, faces, trajectory, config)
+    left = unsynced(faces, plans, asked, media, config)
+    drawn = {face: plan for face, plan in plans.items() if len(plan.driven_rows())}
+    if not drawn:
+        return Decided(drawn, left, None)
+    is_small = min(float(np.median(plan.face_px[plan.driven_rows()])) for plan in drawn.values()) < SMALL_FACE_PX
+    return Decided(drawn, left, config.small_face_crf if is_small else config.crf)
+
+
+def unread(plans: Mapping[int, FacePlan]) -> dict[int, np.ndarray]:
+    """Return, by face id, the gaps (k,) of drawn frames before any was drawn: NaN."""
+    return {face: np.full(len(plan.strength), np.nan) for face, plan in plans.items()}
+
+
+def encode_drawn(
+    frames: Iterable[tuple[int, np.ndarray, dict[int, Patch]]],
+    writer: PictureWriter,
+    plans: Mapping[int, FacePlan],
+    gaps_iod: Mapping[int, np.ndarray],
+    tell_written: Callable[[int], object],
+) -> int:
+    """Encode frames of :func:`rendered_frames` and fill in the gaps that were read in them; return how many changed.
+
+    ``tell_written`` is told after each how many there are.
+    """
+    changed = 0
+    for count, (index, bgr, patches) in enumerate(frames, start=1):
+        writer.write(bgr)
+        changed += bool(patches)
+        for face, patch in patches.items():
+            gaps_iod[face][plans[face].states.row(index)] = patch.gap_iod
+        tell_written(count)
+    return changed
 
 
 def encoding(crf: int, config: LipsyncConfig) -> EncodeConfig:
@@ -136,7 +182,23 @@ def painting(
     apart_frames: int = 0,
     kept_in: Path | None = None,
 ) -> Iterator[dict[int, SeenMouth]]:
-    """Choose the mouths from those that the track holds, and lend those who draw them.
+    """Choose the mouths (:func:`chosen_mouths`), and lend those who draw them."""
+    with (
+        chosen_mouths(track, plans, config, apart_frames, kept_in) as libraries,
+        seen_mouths(plans, libraries, config) as seen,
+    ):
+        yield seen
+
+
+@contextmanager
+def chosen_mouths(
+    track: FaceTrack,
+    plans: dict[int, FacePlan],
+    config: LipsyncConfig,
+    apart_frames: int = 0,
+    kept_in: Path | None = None,
+) -> Iterator[dict[int, MouthLibrary]]:
+    """Choose from the mouths that the track holds, which completes the plans, and lend those that there are.
 
     ``apart_frames``: see :func:`stages.lipsync.plan.choose_mouths`. ``kept_in``: a folder that gets the mouths as well.
     """
@@ -152,7 +214,7 @@ def painting(
                 pixels = kept.hand_on(track, pixels_name(face), kept_in / kept.library_name(face))
             libraries[face] = stack.enter_context(closing(MouthLibrary(pixels, narrowed(index, rows))))
             choose_mouths(plan, libraries[face], {first for first, _ in track.shots}, config, apart_frames)
-        yield stack.enter_context(seen_mouths(plans, libraries, config))
+        yield libraries
 
 
 @contextmanager
