@@ -26,7 +26,7 @@ import httpx
 import psutil
 import s3fs
 import yaml
-from machines import ROOT, Machine, dask_scheduler, free_port, postgres, s3, until
+from machines import ROOT, Machine, dask_scheduler, free_port, is_pretended, postgres, s3, until
 from soak import SAMPLE, content
 
 from flows.serve import server
@@ -171,14 +171,14 @@ class Cluster:
     environment: dict[str, str]
     storage: Storage
     machines: tuple[Machine, ...]
-    server: tuple[psutil.Process, ...]
     database: Machine
 
     def booked(self) -> tuple[float, float, int]:
         """Return the processor time of the Prefect server and of its database, s, and the stages they know of."""
+        ours = psutil.Process().children(recursive=True)
         server_s, database_s = (
             sum(sum(each.cpu_times()[:2]) for each in processes)
-            for processes in (self.server, self.database.processes())
+            for processes in ([each for each in ours if not is_pretended(each)], self.database.processes())
         )
         return server_s, database_s, self.ask("task_runs/count")
 
@@ -229,9 +229,7 @@ def cluster(folder: Path, names: Sequence[str], store: str, spread: bool) -> Ite
         shared = stack.enter_context(storage(store, folder))
         port = free_port()
         os.environ |= {"PREFECT_API_DATABASE_CONNECTION_URL": url, "PREFECT_HOME": str(folder / "server")}
-        others = set(psutil.Process().children(recursive=True))
         api = stack.enter_context(server(port))
-        serving = tuple(set(psutil.Process().children(recursive=True)) - others)
         environment = {
             "PREFECT_API_URL": api,
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
@@ -249,7 +247,7 @@ def cluster(folder: Path, names: Sequence[str], store: str, spread: bool) -> Ite
             )
             for name in names
         )  # fmt: skip
-        it = Cluster(api, folder, environment, shared, machines, serving, database)
+        it = Cluster(api, folder, environment, shared, machines, database)
         it.prefect("work-pool", "create", POOL, "--type", "process")
         it.prefect("deploy", "--prefect-file", "configs/prefect.yaml", "--name", "on-demand")
         it.prefect("automation", "create", "--from-file", str(_quick(folder)))

@@ -52,6 +52,11 @@ def answers(port: int) -> bool | None:
         return True if probe.connect_ex((LOOPBACK, port)) == 0 else None
 
 
+def is_pretended(process: psutil.Process) -> bool:
+    """Return whether a process runs, or ran, on one of the machines here."""
+    return process.status() == psutil.STATUS_ZOMBIE or _MARK in process.environ()
+
+
 @dataclass
 class Machine:
     """Processes with a home of their own."""
