@@ -12,7 +12,7 @@ APERTIUM := apertium apertium-es-pt apertium-por-cat apertium-pt-gl apertium-es-
 # Extras of the neural profile that live together with a CPU build of torch; without them their tests are skipped.
 NEURAL := demucs,llm,pocket,transformers,wav2lip,whisper
 
-.PHONY: demo neural test test-neural check bench soak fuzz install models apertium clean
+.PHONY: demo neural test test-neural check bench soak fuzz cluster cluster-tools install models apertium clean
 
 demo: install models  ## dub the sample into Brazilian Portuguese
 	$(BIN)/dubwright translate data/samples/statement-en.mp4 --to pt-BR --out data/out --force
@@ -42,6 +42,12 @@ bench: install models  ## print the figures (docs/figures.md has the last ones);
 
 soak: install models  ## kill a run with SIGKILL at KILLS random moments, go on each time, compare with an undisturbed run
 	$(BIN)/python bench/soak.py --kills $(or $(KILLS),32)
+
+cluster: install models  ## 6 videos x 3 languages on two pretended machines, each file compared; KILL=S: one dies S seconds into its work
+	$(BIN)/python bench/cluster.py $(if $(KILL),--kill $(KILL))
+
+cluster-tools:  ## what `make cluster` needs beside the project (Debian/Ubuntu)
+	apt-get update -qq && apt-get install -y -qq postgresql
 
 fuzz: install models  ## read FILES damaged files of every kind; one line each, no crash, no hang, no memory over 3 GB
 	$(BIN)/python bench/fuzz.py --files $(or $(FILES),2400)

@@ -66,27 +66,35 @@ class Machine:
     environment: Mapping[str, str]
     """Beside what every process here has."""
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, *command: str, user: str | None = None) -> subprocess.Popen[bytes]:
         """Start a program in the machine's home; what it prints goes to ``log`` there."""
         self.home.mkdir(parents=True, exist_ok=True)
         own = {"HOME": str(self.home), "PREFECT_HOME": str(self.home / "prefect"), _MARK: self.mark}
         with (self.home / "log").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, cwd=self.home, env={**os.environ, **own, **self.environment},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, user=user,
             )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def processes(self) -> list[psutil.Process]:
-        """Return everything that runs on it."""
-        found = []
+        """Return all that runs on it; what writes its title over its environment, as PostgreSQL does, by its parent."""
+        found = {
+            each
+            for parent in self.started
+            if parent.poll() is None
+            for each in (psutil.Process(parent.pid), *psutil.Process(parent.pid).children(recursive=True))
+        }
         for process in psutil.process_iter():
             try:
                 if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(_MARK) == self.mark:
-                    found.append(process)
+                    found.add(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
-        return found
+        return sorted(found, key=lambda process: process.pid)
 
     def kill(self) -> int:
         """Kill everything on it at once, as when the power fails; return how many processes that were."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -27,10 +26,6 @@ from flows.job import Job, Runner
 from stages.artifacts import Artifact, SourceVideo
 from stages.engines import Engine, chosen
 from stages.errors import InputError, MissingEngineError, PassingError
-from stages.fetched import fetch_video
-from stages.manifest import sha256
-from stages.media import printable
-from stages.settings import Settings
 from stages.spread import SpreadConfig
 from stages.store import Stage, StageRun
 
@@ -197,21 +192,4 @@ def _brought(given: Any, runner: Runner) -> Any:
     """Return a stage's input with its files on this machine."""
     if isinstance(given, Artifact):
         return runner.store.brought(given)
-    return _found(given, runner.job.settings) if isinstance(given, SourceVideo) else given
-
-
-def _found(source: SourceVideo, settings: Settings) -> SourceVideo:
-    """Return a video, and its sound, with the paths that they have on this machine."""
-    if source.sound is not None:
-        source = source.model_copy(update={"sound": _found(source.sound, settings)})
-    if source.path.is_file():
-        return source
-    if source.url is None:
-        raise InputError(
-            f"{printable(source.path)} is not on {socket.gethostname()}, which works for this run; put it on a drive "
-            "that all machines see under the same path."
-        )
-    file = fetch_video(source.url, settings.work, settings.ingest.max_size_mb)
-    if sha256(file) != source.sha256:
-        raise InputError(f"{printable(source.url)} was changed while a run was on it; run it again.")
-    return source.model_copy(update={"path": file})
+    return runner.store.brought_video(given) if isinstance(given, SourceVideo) else given

@@ -232,7 +232,7 @@ def test_what_another_machine_made_is_brought(tmp_path: Path, monkeypatch: pytes
     second, _ = perform(job, True, read, (first,), None)
     assert second.name == "a" and not (tmp_path / "one").exists() and not told.from_store  # type: ignore[attr-defined]
     assert second.file("name.txt").is_relative_to(tmp_path / "two")
-    with pytest.raises(InputError, match=r"v\.mp4 is not on .*, which works for this run"):
+    with pytest.raises(InputError, match=r"v\.mp4 is not on this machine; give the video by URL"):
         perform(job, True, read, (video,), None)
 
 
