@@ -86,7 +86,7 @@ def _sweep(base: Path, files: int) -> Counter[str]:
             done = len(list((base / "out").glob("*.dub/*.pt-BR.mp4")))
             memory.append((done, psutil.Process().memory_info().rss / 1e6))
 
-    watcher, started = threading.Thread(target=look), time.monotonic()
+    watcher, started = threading.Thread(target=look, daemon=True), time.monotonic()
     watcher.start()
     choices = Choices(profile="draft", overrides={"transcribe": {"language": "en"}})
     outcomes = translate_folder(base / "in", base / "out", ["pt-BR"], choices, 1.0)
