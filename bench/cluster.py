@@ -38,7 +38,7 @@ HEARTBEAT_S = 30
 """The least that Prefect takes."""
 LOST_S = 75
 """Without a sign of life for so long a run counts as lost: two and a half heartbeats, so that the bench need not wait
-as long as the automations of configs/lost-runs.yaml do."""
+as long as the automations of configs/prefect/lost-runs.yaml do."""
 _CUT_S = 0.12
 _FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 _PATIENCE_S = 5400.0
@@ -260,7 +260,7 @@ def cluster(folder: Path, names: Sequence[str], store: str, spread: bool) -> Ite
 
 def _quick(folder: Path) -> Path:
     """Write the automations for lost runs with shorter times."""
-    automations = yaml.safe_load((ROOT / "configs" / "lost-runs.yaml").read_text())
+    automations = yaml.safe_load((ROOT / "configs" / "prefect" / "lost-runs.yaml").read_text())
     automations["automations"][0]["trigger"]["within"] = LOST_S
     file = folder / "lost-runs.yaml"
     file.write_text(yaml.safe_dump(automations))
@@ -316,14 +316,14 @@ class Killer:
                 self.again_after_s = time.monotonic() - self.killed_at
 
     def _works_on(self, run: dict[str, Any]) -> bool:
-        """Return whether a run is the victim's, by the worker's name in what it put into the run's labels."""
+        """Return whether a run is the victim's: a worker gives the id to the process that it starts for it."""
         return any(run["id"] in " ".join(_environment(process)) for process in self.victim.processes())
 
 
 def _environment(process: Any) -> Iterator[str]:
     try:
         yield from process.environ().values()
-    except Exception:  # it ended just now, or never was ours
+    except psutil.Error:  # it has ended just now
         return
 
 

@@ -17,7 +17,7 @@ from prefect.runtime import flow_run
 
 from stages.errors import InputError
 
-AUTOMATIONS = Path(__file__).parents[1] / "configs" / "lost-runs.yaml"
+AUTOMATIONS = Path(__file__).parents[1] / "configs" / "prefect" / "lost-runs.yaml"
 _LOST = "Lost: "
 """How the message of such a state begins, in the automations and here."""
 

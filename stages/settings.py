@@ -31,7 +31,7 @@ from stages.translate import TranslateConfig
 from stages.visemes import VisemesConfig
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
-_NO_PROFILES = {"base", "prefect", "lost-runs"}
+_NO_PROFILES = {"base", "prefect"}
 
 
 def profiles() -> tuple[str, ...]:

@@ -132,7 +132,7 @@ class PicturePlan(Artifact):
     crf: int | None
     """x264's rate factor; None where no mouth is moved."""
     parts: tuple[tuple[int, int], ...]
-    """First and last frame (inclusive) of every part: successive groups of pictures. None where no mouth is moved."""
+    """First and last frame (inclusive) of every part: successive groups of pictures; empty where no mouth is moved."""
     visemes: dict[int, tuple[Viseme, ...]]
     """By face id, those that must show a contact."""
     unsynced: tuple[Unsynced, ...] = ()
