@@ -162,12 +162,14 @@ def test_a_run_that_is_not_heard_of_any_more_is_found_and_goes_on_but_not_for_ev
 
     def execute() -> str:
         command = [sys.executable, "-m", "prefect", "flow-run", "execute", run["id"]]
-        subprocess.run(command, env=server.environment, cwd=ROOT, capture_output=True, check=False)
-        return server.get(f"/flow_runs/{run['id']}")["state"]["message"]
+        told = subprocess.run(command, env=server.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        state = server.get(f"/flow_runs/{run['id']}")["state"]
+        return f"{state['message']}\n{told.stdout}{told.stderr}"
 
     lose()
     until(lambda: server.runs("lost", "AwaitingRetry"))
-    execute()
+    told = execute()
+    assert (tmp_path / "losses").exists(), told
     assert (tmp_path / "losses").read_text() == "1"
     server.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "SCHEDULED"}, "force": True})
     lose()
@@ -196,7 +198,8 @@ def test_a_flow_that_is_ended_leaves_nothing_running_and_goes_on(
 def test_a_run_cancelled_in_the_ui_ends_its_children_and_the_next_goes_on(server: Server, tmp_path: Path) -> None:
     serving = server.start("serve")
     try:
-        deployment = until(lambda: server.post("/deployments/filter", {}))[0]
+        slow = {"deployments": {"name": {"any_": ["slow"]}}}
+        deployment = until(lambda: server.post("/deployments/filter", slow))[0]
         create = f"/deployments/{deployment['id']}/create_flow_run"
         run = server.post(create, {"parameters": {"folder": str(tmp_path)}})
         pid = int(until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text()))
