@@ -18,6 +18,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from language_packs import PackError
 from stages import child, devices
@@ -268,7 +269,7 @@ def test_when_the_run_is_stopped_its_child_is_too_and_the_store_goes_on(tmp_path
         "import sys; from pathlib import Path; from test_child import *;"
         "store(Path(sys.argv[1])).run(stage(slow_at_first), (sys.argv[1],), Config(), None, silent)"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
     run = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment, stderr=subprocess.PIPE)
     pids = [int(pid) for pid in appears(tmp_path / "pids").split()]
     assert all(map(is_running, pids)) and run.pid not in pids

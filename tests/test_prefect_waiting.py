@@ -18,6 +18,7 @@ import httpx
 import pytest
 import yaml
 from conftest import ROOT
+from prefect.client.base import PrefectHttpxSyncClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from test_child import gone
 
@@ -33,16 +34,13 @@ class Server:
 
     def __init__(self, url: str, environment: dict[str, str]) -> None:
         self.environment = environment
-        self._http = httpx.Client(base_url=url, timeout=30)
+        self._http = PrefectHttpxSyncClient(base_url=url, timeout=30)  # asks again where the server is busy (503)
 
     def get(self, path: str, **query: str) -> dict:
-        answer = self._http.get(path, params=query)
-        answer.raise_for_status()
-        return answer.json()
+        return self._http.get(path, params=query).json()
 
     def post(self, path: str, content: dict) -> dict | list:
         answer = self._http.post(path, json=content)
-        answer.raise_for_status()
         return answer.json() if answer.content else {}
 
     def is_up(self) -> bool:
@@ -84,7 +82,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests"))),
         "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
         "PREFECT_API_URL": url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
